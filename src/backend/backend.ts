@@ -1,0 +1,33 @@
+import type { Family } from "../base/address.ts";
+import type { BackendConfig, ClusterNetwork, Lease } from "../model/network.ts";
+import type { LocalNode } from "../model/node.ts";
+import type { PeerForwarding, PeerNeighbour, PeerRoute, Problem, TunnelDevice } from "../model/node-state.ts";
+
+/** What a backend wants on this node for the peers it is given. Pure data; render turns it into kernel objects. */
+export interface BackendPlan {
+  readonly tunnels: readonly TunnelDevice[];
+  readonly routes: readonly PeerRoute[];
+  readonly neighbours: readonly PeerNeighbour[];
+  readonly forwarding: readonly PeerForwarding[];
+  readonly problems: readonly Problem[];
+  /** Bytes a packet between pods may have. */
+  readonly podMtu: number;
+}
+
+/** What a node tells the others in its lease. */
+export interface Advertisement {
+  readonly backendType: string;
+  readonly backendData: Readonly<Partial<Record<Family, unknown>>>;
+}
+
+/**
+ * How packets cross nodes. One folder, one registration, one contract suite (backend.contract.ts). Synchronous, no I/O,
+ * no clock, no randomness; the result depends on the arguments alone.
+ */
+export interface Backend<C extends BackendConfig = BackendConfig> {
+  readonly type: C["type"];
+  /** Names of devices whose Ethernet address must be kept over restarts (LocalNode.macs), for this configuration. */
+  macsFor(config: C, network: ClusterNetwork): readonly string[];
+  advertise(config: C, network: ClusterNetwork, local: LocalNode): Advertisement;
+  plan(config: C, network: ClusterNetwork, local: LocalNode, peers: readonly Lease[]): BackendPlan;
+}

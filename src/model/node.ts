@@ -1,0 +1,24 @@
+import type { Address } from "../base/address.ts";
+import type { Mac } from "../base/mac.ts";
+import type { Prefix } from "../base/prefix.ts";
+
+/** What the agent knows of its own machine: the input of the backends that no other node can supply. */
+export interface LocalNode {
+  readonly name: string;
+  readonly subnets: readonly Prefix[];
+  readonly underlay: Underlay;
+  /** VTEP Ethernet addresses kept over restarts, by device name. */
+  readonly macs: Readonly<Record<string, Mac>>;
+}
+
+/** The device and addresses by which this node reaches the others. */
+export interface Underlay {
+  readonly device: string;
+  readonly index: number;
+  /** Bytes. */
+  readonly mtu: number;
+  readonly ipv4?: Address;
+  readonly ipv6?: Address;
+  /** Networks that are directly attached through `device`: who needs no tunnel under DirectRouting, and whom host-gw can reach. */
+  readonly attached: readonly Prefix[];
+}
