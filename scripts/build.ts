@@ -1,0 +1,79 @@
+/**
+ * dist/twill: one executable with Bun inside, and its other names beside it (hard links: the program finds its name in
+ * argv0, and one file on disk is one copy in the page cache).
+ */
+import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+
+export const root = join(import.meta.dir, "..");
+export const executable = join(root, "dist/twill");
+const otherNames = ["twill-agent", "twill-cni"];
+const sources = ["src", "apps", "lab"];
+
+/** The poller's worker is an entry point of its own: a compiled program finds it by its path below the root. */
+const entryPoints = ["apps/main.ts", "src/kernel/poller-worker.ts"];
+
+function newestSource(folder: string): number {
+  let newest = 0;
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) newest = Math.max(newest, newestSource(path));
+    else if (!entry.name.includes(".test.")) newest = Math.max(newest, statSync(path).mtimeMs);
+  }
+  return newest;
+}
+
+export function isCurrent(): boolean {
+  const files = [executable, ...otherNames.map((name) => join(root, "dist", name))];
+  if (!files.every(existsSync)) return false;
+  const built = statSync(executable).mtimeMs;
+  const inputs = [...sources.map((folder) => newestSource(join(root, folder)))];
+  for (const file of ["package.json", "package-lock.json", "scripts/build.ts"])
+    inputs.push(statSync(join(root, file)).mtimeMs);
+  return inputs.every((time) => time < built);
+}
+
+/** Compiles beside the old executable and renames, so that a running twill keeps the file it was started from. */
+export function build(): void {
+  mkdirSync(join(root, "dist"), { recursive: true });
+  const fresh = `${executable}.new`;
+  const version = (
+    JSON.parse(require("node:fs").readFileSync(join(root, "package.json"), "utf8")) as { version: string }
+  ).version;
+  const revision = Bun.spawnSync(["git", "describe", "--always", "--dirty"], { cwd: root, stderr: "ignore" })
+    .stdout.toString()
+    .trim();
+  const result = Bun.spawnSync(
+    [
+      process.execPath,
+      "build",
+      "--compile",
+      "--minify-syntax",
+      "--minify-whitespace",
+      "--bytecode",
+      "--define",
+      `TWILL_VERSION=${JSON.stringify(version)}`,
+      "--define",
+      `TWILL_REVISION=${JSON.stringify(revision || "unknown")}`,
+      ...entryPoints.filter((file) => existsSync(join(root, file))),
+      "--outfile",
+      fresh,
+    ],
+    { cwd: root, stdout: "pipe", stderr: "pipe" },
+  );
+  if (result.exitCode !== 0) {
+    process.stderr.write(result.stdout.toString() + result.stderr.toString());
+    throw new Error("the build failed; its messages are above");
+  }
+  renameSync(fresh, executable);
+  for (const name of otherNames) {
+    const path = join(root, "dist", name);
+    rmSync(path, { force: true });
+    linkSync(executable, path);
+  }
+}
+
+if (import.meta.main) {
+  build();
+  process.stdout.write(`built ${executable} (${otherNames.join(", ")} beside it)\n`);
+}

@@ -1,0 +1,70 @@
+/**
+ * `npm test`: all tests, or those named: `npm test -- src/ipam test/lab`. Prints `N passed, N failed` last.
+ * Tests that touch the kernel make network namespaces of their own, so they need root, or a user namespace in which
+ * we are root: without root this re-executes itself under util-linux's unshare.
+ */
+import { join } from "node:path";
+import { build, isCurrent, root } from "./build.ts";
+import { installPackages } from "./packages.ts";
+
+installPackages();
+if (process.getuid?.() !== 0) {
+  const inside = Bun.spawnSync(
+    [
+      "unshare",
+      "--user",
+      "--map-root-user",
+      "--mount",
+      "--net",
+      process.execPath,
+      import.meta.path,
+      ...process.argv.slice(2),
+    ],
+    {
+      stdio: ["inherit", "inherit", "inherit"],
+    },
+  );
+  process.exit(inside.exitCode);
+}
+if (!isCurrent()) build();
+
+const wanted = process.argv.slice(2);
+const started = performance.now();
+const child = Bun.spawn(
+  [
+    process.execPath,
+    "test",
+    "--timeout",
+    "60000",
+    ...(wanted.length > 0 ? wanted : ["src", "apps", "lab", "test", "scripts"]),
+  ],
+  {
+    cwd: root,
+    stdin: "ignore",
+    stdout: "inherit",
+    stderr: "pipe",
+    env: {
+      ...process.env,
+      PATH: `${process.env.PATH}:/usr/sbin:/sbin`,
+      TWILL_ROOT: root,
+      TWILL_DIST: join(root, "dist"),
+    },
+  },
+);
+
+let passed = 0;
+let failed = 0;
+let tail = "";
+const decoder = new TextDecoder();
+for await (const chunk of child.stderr) {
+  process.stderr.write(chunk);
+  tail = (tail + decoder.decode(chunk, { stream: true })).slice(-4000);
+}
+const count = (word: string): number =>
+  Number(new RegExp(`^\\s*(\\d+) ${word}\\b`, "m").exec(Bun.stripANSI(tail))?.[1] ?? 0);
+passed += count("pass");
+failed += count("fail") + count("error(?:s)?");
+const status = await child.exited;
+if (status !== 0 && failed === 0) failed = 1;
+process.stdout.write(`${Math.round((performance.now() - started) / 1000)} s\n${passed} passed, ${failed} failed\n`);
+process.exit(failed === 0 && passed > 0 ? 0 : 1);
