@@ -4,6 +4,12 @@ import type { Prefix } from "../base/prefix.ts";
 /** Route protocol number (rtm_protocol) of everything Twill installs: how its own routes are found again after a restart. */
 export const TWILL_ROUTE_PROTOCOL = 0x54;
 
+/**
+ * Route protocol number of the routes to this node's own pods (device twl*, cni0…). They belong to src/attach, which
+ * makes and removes them with the pod; apply reconciles TWILL_ROUTE_PROTOCOL only and never touches these.
+ */
+export const TWILL_POD_ROUTE_PROTOCOL = 0x55;
+
 export const mainTable = 254;
 export const localTable = 255;
 
