@@ -1,7 +1,14 @@
 import type { Family } from "../base/address.ts";
 import type { BackendConfig, ClusterNetwork, Lease } from "../model/network.ts";
 import type { LocalNode } from "../model/node.ts";
-import type { PeerForwarding, PeerNeighbour, PeerRoute, Problem, TunnelDevice } from "../model/node-state.ts";
+import type {
+  ExtensionCommands,
+  PeerForwarding,
+  PeerNeighbour,
+  PeerRoute,
+  Problem,
+  TunnelDevice,
+} from "../model/node-state.ts";
 
 /** What a backend wants on this node for the peers it is given. Pure data; render turns it into kernel objects. */
 export interface BackendPlan {
@@ -10,6 +17,8 @@ export interface BackendPlan {
   readonly neighbours: readonly PeerNeighbour[];
   readonly forwarding: readonly PeerForwarding[];
   readonly problems: readonly Problem[];
+  /** Backend extension only. */
+  readonly commands?: ExtensionCommands;
   /** Bytes a packet between pods may have. */
   readonly podMtu: number;
 }

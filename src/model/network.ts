@@ -28,7 +28,7 @@ export interface VxlanConfig {
   readonly gbp: boolean;
   readonly learning: boolean;
   readonly directRouting: boolean;
-  /** Of the tunnel device. Absent: underlay minus overhead. */
+  /** MTU of the underlay to reckon with, as Flannel: the overhead is subtracted from it. Absent: that of the underlay device. */
   readonly mtu?: number;
 }
 export interface HostGwConfig {

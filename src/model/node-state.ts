@@ -1,6 +1,9 @@
 import type { Address, Family } from "../base/address.ts";
 import type { Mac } from "../base/mac.ts";
 import type { Prefix } from "../base/prefix.ts";
+import type { Problem } from "../base/problem.ts";
+
+export type { Problem };
 
 /**
  * What one node should be, in the user's terms and without kernel numbers (devices by name). The output of compile,
@@ -17,6 +20,10 @@ export interface NodeState {
   readonly podMtu: number;
   /** Own subnets, for the pods' attachments. */
   readonly subnets: readonly Prefix[];
+  /** Kernel settings that the rest depends on, in the order in which they must be written. */
+  readonly sysctls: readonly SysctlSetting[];
+  /** The commands of backend extension. Only when that is the backend; run by the agent, and only when its flag allows it. */
+  readonly commands?: ExtensionCommands;
   /** What could not be done, each naming the object at fault. The rest holds all the same. */
   readonly problems: readonly Problem[];
 }
@@ -33,10 +40,46 @@ export interface TunnelDevice {
     readonly underlay: string;
     readonly learning: boolean;
     readonly gbp: boolean;
+    /** Checksum of the outer UDP header. IPv6 always carries it (RFC 8200 section 8.1). */
+    readonly outerChecksum: boolean;
   };
   readonly mac: Mac;
   readonly mtu: number;
   readonly addresses: readonly Prefix[];
+  /** False: checksums of the packets inside are made by the CPU before they enter the tunnel, for NICs that corrupt them. */
+  readonly txChecksumOffload: boolean;
+}
+
+/** One kernel setting, by its path below /proc/sys ("net/ipv4/ip_forward"). */
+export interface SysctlSetting {
+  readonly path: string;
+  readonly value: string;
+  /** The device it belongs to, when it exists only together with that device. */
+  readonly device?: string;
+  /** The kernel may lack it (IPv6 switched off): then it is left out in silence. */
+  readonly optional?: boolean;
+}
+
+/** What backend extension runs, when. Each command is a text for `sh -c`, as root, with the agent's environment added to. */
+export interface ExtensionCommands {
+  /** Before the subnet is claimed; its output becomes the BackendData of this node's lease. */
+  readonly preStartup?: ExtensionCommand;
+  /** After the subnet is claimed. */
+  readonly postStartup?: ExtensionCommand;
+  /** One a peer: `add` when its subnets appear or anything in them changes, `remove` (with the data of then) when they go. */
+  readonly peers: readonly ExtensionPeer[];
+}
+
+export interface ExtensionPeer {
+  readonly peer: string;
+  readonly add?: ExtensionCommand;
+  readonly remove?: ExtensionCommand;
+}
+
+export interface ExtensionCommand {
+  readonly shell: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly stdin: string;
 }
 
 /** A remote node's subnet and the way to it. */
@@ -71,12 +114,4 @@ export interface Masquerade {
   /** This node's subnets. */
   readonly local: readonly Prefix[];
   readonly families: readonly Family[];
-}
-
-export interface Problem {
-  readonly severity: "error" | "warning";
-  /** Who is at fault or affected: a node's name, a device, a field. */
-  readonly subject: string;
-  readonly message: string;
-  readonly remedy: string;
 }
