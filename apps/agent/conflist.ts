@@ -1,0 +1,36 @@
+import { TwillError } from "../../src/base/errors.ts";
+import type { AgentOptions } from "./options.ts";
+
+export const conflistName = "10-twill.conflist";
+
+/** Plugins that may run after ours, with what they need to be told (CNI conventions: capabilities). */
+const chained: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  portmap: { type: "portmap", capabilities: { portMappings: true } },
+  bandwidth: { type: "bandwidth", capabilities: { bandwidth: true } },
+  tuning: { type: "tuning" },
+};
+
+export const chainable = Object.keys(chained);
+
+/**
+ * The CNI configuration that kubelet's runtime reads. Version 1.0.0 because the plugins that chain after ours
+ * (Debian's containernetworking-plugins 1.1.1) refuse 1.1.0; GC and STATUS reach our plugin all the same through runtimes
+ * that call by the plugin's own versions.
+ */
+export function conflist(options: Pick<AgentOptions, "attachment" | "cniChain" | "runDir">): string {
+  const after = options.cniChain.map((name) => {
+    const plugin = chained[name];
+    if (plugin === undefined) {
+      throw new TwillError("invalid", `--cni-chain: "${name}" is not known`, { remedy: `use ${chainable.join(", ")}` });
+    }
+    return plugin;
+  });
+  const own = {
+    type: "twill-cni",
+    capabilities: { ips: true, mac: true },
+    ...(options.attachment === "routed" ? {} : { attachment: options.attachment, hairpinMode: true }),
+    ...(options.runDir === "/run/twill" ? {} : { socket: `${options.runDir}/agent.sock` }),
+  };
+  const version = after.length > 0 ? "1.0.0" : "1.1.0";
+  return `${JSON.stringify({ cniVersion: version, name: "twill", plugins: [own, ...after] }, null, 2)}\n`;
+}

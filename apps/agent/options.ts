@@ -1,0 +1,101 @@
+import { hostname } from "node:os";
+import { type Address, tryAddress } from "../../src/base/address.ts";
+import { TwillError } from "../../src/base/errors.ts";
+import { levels } from "../../src/base/log.ts";
+import { boolean, choice, type FlagValues, list, number, optional, parseFlags, text } from "../flags.ts";
+
+/** Names and defaults are flanneld's where flanneld has the flag; FLANNELD_<FLAG> in the environment counts too. */
+export const agentFlags = {
+  nodeName: optional("name of this node in the cluster (default: the host name)", "NAME"),
+  datastore: text("embedded:/var/lib/twill-store/cluster.db", "where the cluster's state lives: embedded:FILE", "URL"),
+  netConfigPath: optional("read the network's configuration from this net-conf.json instead of the datastore", "FILE"),
+  iface: list(
+    "underlay interface, by name or address; the first that exists (default: that of the default route)",
+    "NAME",
+  ),
+  ifaceRegex: list("underlay interface by regular expression over names and addresses, tried after --iface", "REGEX"),
+  ifaceCanReach: optional("underlay interface through which this address is reached", "IP"),
+  publicIp: optional("IPv4 address that other nodes shall use (default: the interface's)", "IP"),
+  publicIpv6: optional("IPv6 address that other nodes shall use (default: the interface's)", "IP"),
+  subnetFile: text("/run/flannel/subnet.env", "where the node's subnet is written for other programs", "FILE"),
+  subnetLeaseRenewMargin: number(60, "minutes before its expiry at which the subnet's lease is renewed", [1, 1439]),
+  ipMasq: boolean(true, "masquerade what pods send to the outside"),
+  attachment: choice("routed", ["routed", "bridge"] as const, "how pods are joined to the node"),
+  cniConfDir: text("/etc/cni/net.d", "where the CNI configuration is installed once the agent is ready", "DIR"),
+  cniChain: list("CNI plugins to run after ours: portmap, bandwidth, tuning", "NAME"),
+  healthzIp: text("127.0.0.1", "address of /healthz, /readyz and /metrics", "IP"),
+  healthzPort: number(9099, "port of /healthz, /readyz and /metrics; 0: off", [0, 65535]),
+  peerPort: number(9098, "UDP port on which agents measure each other; 0: off", [0, 65535]),
+  allowExtensionCommands: boolean(
+    false,
+    "allow the backend `extension`, whose commands come from the configuration and run as root",
+  ),
+  addressReuseDelay: number(30, "seconds before a released pod address may be given out again", [0, 86400]),
+  stateDir: text("/var/lib/twill", "what must survive a restart", "DIR"),
+  runDir: text("/run/twill", "the agent's socket", "DIR"),
+  bootIdFile: text("/proc/sys/kernel/random/boot_id", "changes with each boot: containers do not survive one", "FILE"),
+  logLevel: choice("info", levels, "how much is logged; `twill log-level` changes it at run time"),
+  logFormat: choice("text", ["text", "json"] as const, "one line of text or of JSON per message"),
+} as const;
+
+type Flags = FlagValues<typeof agentFlags>;
+
+export interface AgentOptions extends Omit<Flags, "nodeName" | "publicIp" | "publicIpv6" | "ifaceCanReach"> {
+  readonly nodeName: string;
+  readonly publicIp: Address | undefined;
+  readonly publicIpv6: Address | undefined;
+  readonly ifaceCanReach: Address | undefined;
+}
+
+/** @throws TwillError `invalid` naming the flag and the value. */
+export function agentOptions(
+  argv: readonly string[],
+  variables: Readonly<Record<string, string | undefined>>,
+): AgentOptions {
+  const translated: Record<string, string | undefined> = {};
+  for (const [name, value] of Object.entries(variables)) {
+    if (name.startsWith("FLANNELD_")) translated[name.replace("FLANNELD_", "TWILL_")] = value;
+  }
+  const known = new Set(
+    Object.keys(agentFlags).map((key) => `TWILL_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`),
+  );
+  for (const name of Object.keys(translated)) if (!known.has(name)) delete translated[name];
+  const { flags, rest } = parseFlags(agentFlags, argv, { prefix: "TWILL", variables: { ...translated, ...variables } });
+  if (rest.length > 0)
+    throw new TwillError("invalid", `"${rest[0]}" is not a flag`, { remedy: "twill-agent --help lists them" });
+
+  const nodeName = flags.nodeName ?? hostname().toLowerCase();
+  if (!/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(nodeName)) {
+    throw new TwillError("invalid", `--node-name: "${nodeName}" is not a valid node name`, {
+      remedy: "use lower-case letters, digits, '-' and '.', as Kubernetes does",
+    });
+  }
+  for (const pattern of flags.ifaceRegex) checkPattern(pattern);
+  return {
+    ...flags,
+    nodeName,
+    publicIp: address("--public-ip", flags.publicIp, 4),
+    publicIpv6: address("--public-ipv6", flags.publicIpv6, 6),
+    ifaceCanReach: address("--iface-can-reach", flags.ifaceCanReach),
+  };
+}
+
+function address(flag: string, given: string | undefined, family?: 4 | 6): Address | undefined {
+  if (given === undefined || given === "") return undefined;
+  const parsed = tryAddress(given);
+  if (parsed === undefined || (family !== undefined && parsed.includes(":") !== (family === 6))) {
+    throw new TwillError(
+      "invalid",
+      `${flag}: "${given}" is not an IP${family === undefined ? "" : `v${family}`} address`,
+    );
+  }
+  return parsed;
+}
+
+function checkPattern(pattern: string): void {
+  try {
+    new RegExp(pattern);
+  } catch (error) {
+    throw new TwillError("invalid", `--iface-regex: "${pattern}" is not a regular expression`, { cause: error });
+  }
+}

@@ -1,0 +1,87 @@
+import type { Address } from "../base/address.ts";
+import type { Prefix } from "../base/prefix.ts";
+import type { Problem } from "./node-state.ts";
+
+/** What an agent says of itself: the answer to `twill status`. Printed as text or, with -o json, as it stands. */
+export interface AgentStatus {
+  readonly node: string;
+  readonly version: string;
+  /** Seconds. */
+  readonly uptime: number;
+  readonly ready: boolean;
+  /** What keeps it from being ready. Empty when ready. */
+  readonly waitingFor: readonly string[];
+  readonly network: NetworkStatus | undefined;
+  readonly underlay:
+    | { readonly device: string; readonly mtu: number; readonly addresses: readonly Address[] }
+    | undefined;
+  readonly subnets: readonly Prefix[];
+  readonly podMtu: number | undefined;
+  readonly addresses: { readonly used: number; readonly quarantined: number; readonly free: number };
+  readonly datastore: {
+    readonly url: string;
+    readonly reachable: boolean;
+    readonly reason?: string;
+    readonly since: number;
+  };
+  readonly nodes: readonly NodeStatus[];
+  readonly problems: readonly Problem[];
+  readonly kernel: { readonly writes: Readonly<Record<string, number>>; readonly lastSync: number | undefined };
+}
+
+export interface NetworkStatus {
+  readonly ranges: readonly Prefix[];
+  readonly backend: string;
+  /** Where the configuration was read: a file, or the datastore. */
+  readonly source: string;
+  /** The newest text is invalid, and the last good one stays in force. */
+  readonly rejected?: string;
+}
+
+/** A node as this agent sees it. */
+export interface NodeStatus {
+  readonly name: string;
+  readonly self: boolean;
+  readonly addresses: readonly Address[];
+  readonly subnets: readonly Prefix[];
+  readonly backend: string;
+  /** Measured by this agent: never derived from the configuration. */
+  readonly reachable: Reachability;
+  /** What the other node's agent says it measured towards this one. */
+  readonly reverse?: Reachability;
+}
+
+export interface Reachability {
+  readonly state: "yes" | "no" | "unknown";
+  /** Milliseconds, median of the last probes. */
+  readonly roundTrip?: number;
+  /** 0 to 1, of the last probes. */
+  readonly loss?: number;
+  /** Wall-clock milliseconds at which the state was entered. */
+  readonly since?: number;
+  /** Which way failed: the underlay (the node is away) or only the overlay (the tunnel is broken). */
+  readonly failing?: "underlay" | "overlay";
+}
+
+/** A pod's interface: a row of `twill get endpoints`. */
+export interface EndpointStatus {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly network: string;
+  readonly interface: string;
+  readonly addresses: readonly Address[];
+  readonly hostDevice: string;
+  readonly container: string;
+  readonly state: string;
+  /** Wall-clock milliseconds. */
+  readonly since: number;
+}
+
+/** A route of ours as the kernel holds it: a row of `twill get routes`. */
+export interface RouteStatus {
+  readonly destination: Prefix;
+  readonly via: string;
+  readonly device: string;
+  readonly to: string;
+  readonly state: "installed" | "missing" | "waiting" | "unexpected";
+}
