@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { FakeClock } from "./clock.ts";
+import { FakeClock, systemClock } from "./clock.ts";
 
 test("sleepers wake in order of their deadlines, at their time", async () => {
   const clock = new FakeClock(0);
@@ -22,3 +22,16 @@ test("a jump moves the wall clock alone", () => {
   clock.jump(86_400_000);
   expect([clock.now(), clock.monotonic()]).toEqual([86_400_000, 0]);
 });
+
+for (const [name, clock] of [
+  ["system", systemClock],
+  ["fake", new FakeClock()],
+] as const) {
+  test(`a sleeper of the ${name} clock wakes when its signal is aborted, and at once when it already was`, async () => {
+    const abort = new AbortController();
+    const asleep = clock.sleep(3_600_000, abort.signal);
+    abort.abort();
+    await asleep;
+    await clock.sleep(3_600_000, abort.signal);
+  });
+}

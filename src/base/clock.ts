@@ -4,13 +4,24 @@ export interface Clock {
   now(): number;
   /** Milliseconds from an arbitrary start; never goes back. For intervals and timeouts. */
   monotonic(): number;
-  sleep(milliseconds: number): Promise<void>;
+  /** Ends early, without an error, when the signal is aborted: whoever closes need not wait for a timer. */
+  sleep(milliseconds: number, signal?: AbortSignal): Promise<void>;
 }
 
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  sleep: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
+  sleep: (milliseconds, signal) =>
+    new Promise((resolve) => {
+      if (signal?.aborted) return resolve();
+      const end = () => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", end);
+        resolve();
+      };
+      const timer = setTimeout(end, milliseconds);
+      signal?.addEventListener("abort", end);
+    }),
 };
 
 /** A clock that moves only when told to; sleepers wake in order of their deadlines. */
@@ -31,9 +42,17 @@ export class FakeClock implements Clock {
     return this.#elapsed;
   }
 
-  sleep(milliseconds: number): Promise<void> {
-    return new Promise((wake) => {
-      this.#sleepers.push({ at: this.#elapsed + milliseconds, wake });
+  sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (signal?.aborted) return resolve();
+      const wake = () => {
+        this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
+        signal?.removeEventListener("abort", wake);
+        resolve();
+      };
+      const sleeper = { at: this.#elapsed + milliseconds, wake };
+      this.#sleepers.push(sleeper);
+      signal?.addEventListener("abort", wake);
     });
   }
 
@@ -43,7 +62,6 @@ export class FakeClock implements Clock {
     for (;;) {
       const next = this.#sleepers.filter((sleeper) => sleeper.at <= end).sort((a, b) => a.at - b.at)[0];
       if (next === undefined) break;
-      this.#sleepers.splice(this.#sleepers.indexOf(next), 1);
       this.#wall += next.at - this.#elapsed;
       this.#elapsed = next.at;
       next.wake();
