@@ -125,18 +125,18 @@ export function layByHand(way: Way): ByHand {
       inNode(name, "ip", "route", "add", `10.244.${other}.0/24`, "via", `192.168.1.1${other}`, "dev", "eth0");
     }
     for (const rule of [
-      "add table inet masquerade",
-      "add chain inet masquerade post { type nat hook postrouting priority srcnat; }",
-      "add chain inet masquerade fwd { type filter hook forward priority filter; }",
-      "add rule inet masquerade post ip saddr 10.244.0.0/16 ip daddr 10.244.0.0/16 return",
-      "add rule inet masquerade post ip saddr 10.244.0.0/16 ip daddr != 224.0.0.0/4 masquerade fully-random",
-      `add rule inet masquerade post ip saddr != 10.244.0.0/16 ip daddr 10.244.${node}.0/24 return`,
-      "add rule inet masquerade fwd ip saddr 10.244.0.0/16 accept",
-      "add rule inet masquerade fwd ip daddr 10.244.0.0/16 accept",
+      "add table inet byhand",
+      "add chain inet byhand postrouting { type nat hook postrouting priority srcnat; }",
+      "add chain inet byhand forwarding { type filter hook forward priority filter; }",
+      "add rule inet byhand postrouting ip saddr 10.244.0.0/16 ip daddr 10.244.0.0/16 return",
+      "add rule inet byhand postrouting ip saddr 10.244.0.0/16 ip daddr != 224.0.0.0/4 masquerade fully-random",
+      `add rule inet byhand postrouting ip saddr != 10.244.0.0/16 ip daddr 10.244.${node}.0/24 return`,
+      "add rule inet byhand forwarding ip saddr 10.244.0.0/16 accept",
+      "add rule inet byhand forwarding ip daddr 10.244.0.0/16 accept",
     ]) {
       inNode(name, "nft", rule);
     }
-    pods.forEach((pod, index) => layPod(node, pod, index + 2, way, address));
+    for (const [index, pod] of pods.entries()) layPod(node, pod, index + 2, way, address);
   }
 
   const netns = (pod: string) => `${prefix}${pod.replace("/", "-")}`;
