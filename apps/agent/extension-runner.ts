@@ -1,0 +1,100 @@
+import { TwillError } from "../../src/base/errors.ts";
+import type { Log } from "../../src/base/log.ts";
+import type { Problem } from "../../src/base/problem.ts";
+import type { ExtensionCommand, ExtensionCommands } from "../../src/model/node-state.ts";
+
+/** A command that hangs must not keep every other peer from being served. Milliseconds. */
+const timeout = 30_000;
+
+/**
+ * Runs the configured texts of backend extension, as root, by `sh -c`, one after another: an administrator's script may
+ * assume that it is alone. Only constructed when --allow-extension-commands is given.
+ */
+export class ExtensionRunner {
+  readonly #log: Log;
+  readonly #served = new Map<string, { readonly add: string; readonly remove: ExtensionCommand | undefined }>();
+  readonly #problems = new Map<string, Problem>();
+  readonly #changed: () => void;
+  #started = false;
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(log: Log, changed: () => void) {
+    this.#log = log;
+    this.#changed = changed;
+  }
+
+  get problems(): readonly Problem[] {
+    return [...this.#problems.values()];
+  }
+
+  /** Before the subnet is claimed. @returns what the command printed, for the lease's BackendData. */
+  async preStartup(command: ExtensionCommand): Promise<string> {
+    return (await this.#run("PreStartupCommand", command)).trim();
+  }
+
+  /** Queues what differs from what was run last. Failed commands are run again at the next change. */
+  update(commands: ExtensionCommands): void {
+    if (!this.#started && commands.postStartup !== undefined) this.#queue("PostStartupCommand", commands.postStartup);
+    this.#started = true;
+    const wanted = new Map(commands.peers.map((peer) => [peer.peer, peer]));
+    for (const [peer, served] of this.#served) {
+      if (wanted.has(peer)) continue;
+      this.#served.delete(peer);
+      if (served.remove !== undefined) this.#queue(`SubnetRemoveCommand for ${peer}`, served.remove);
+    }
+    for (const { peer, add, remove } of commands.peers) {
+      const content = JSON.stringify(add ?? null);
+      if (this.#served.get(peer)?.add === content) continue;
+      this.#served.set(peer, { add: content, remove });
+      if (add !== undefined) this.#queue(`SubnetAddCommand for ${peer}`, add, () => this.#served.delete(peer));
+    }
+  }
+
+  /** Resolves when everything queued so far has run. */
+  idle(): Promise<void> {
+    return this.#tail;
+  }
+
+  #queue(what: string, command: ExtensionCommand, failed: () => void = () => {}): void {
+    this.#tail = this.#tail.then(async () => {
+      try {
+        await this.#run(what, command);
+        if (this.#problems.delete(what)) this.#changed();
+      } catch (error) {
+        failed();
+        this.#log.error("extension command failed", { command: what, error });
+        this.#problems.set(what, {
+          severity: "error",
+          subject: what,
+          message: error instanceof Error ? error.message : String(error),
+          remedy: "mend the command in the network configuration; it is run again at the next change",
+        });
+        this.#changed();
+      }
+    });
+  }
+
+  async #run(what: string, command: ExtensionCommand): Promise<string> {
+    this.#log.info("running extension command", { command: what });
+    const child = Bun.spawn(["sh", "-c", command.shell], {
+      stdin: new TextEncoder().encode(command.stdin),
+      stdout: "pipe",
+      stderr: "pipe",
+      env: { ...process.env, ...command.environment },
+      timeout,
+      killSignal: "SIGKILL",
+    });
+    const [output, errors, status] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+      child.exited,
+    ]);
+    if (status === 0) return output;
+    const last = errors.trim().split("\n").at(-1) ?? "";
+    const reason = child.signalCode === "SIGKILL" ? `it ran longer than ${timeout / 1000} s` : `exit status ${status}`;
+    throw new TwillError("io", `${reason}${last === "" ? "" : `: ${last.slice(0, 300)}`}`, {
+      operation: "run",
+      object: what,
+    });
+  }
+}
