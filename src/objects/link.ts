@@ -1,6 +1,9 @@
 import type { Address } from "../base/address.ts";
 import type { Mac } from "../base/mac.ts";
 
+/** IFLA_IFALIAS of every device that Twill makes: how its own devices are found again after a restart. */
+export const TWILL_ALIAS = "twill";
+
 /** Kinds of link that Twill makes or must recognise; any other kind is kept as `other` with its kernel name. */
 export type LinkKind =
   | { readonly type: "veth"; readonly peer?: string }

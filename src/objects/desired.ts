@@ -1,0 +1,93 @@
+import type { Address, Family } from "../base/address.ts";
+import type { Mac } from "../base/mac.ts";
+import { type Prefix, prefixFamily } from "../base/prefix.ts";
+
+/**
+ * What the kernel of one node should hold, by content: devices by name, no kernel numbers. Made by render, brought about
+ * by apply. The keys are what the kernel itself tells objects apart by, so one key is one object.
+ */
+export interface DesiredKernel {
+  readonly links: ReadonlyMap<string, DesiredLink>;
+  readonly addresses: ReadonlyMap<string, DesiredAddress>;
+  readonly neighbours: ReadonlyMap<string, DesiredNeighbour>;
+  readonly fdb: ReadonlyMap<string, DesiredFdbEntry>;
+  readonly routes: ReadonlyMap<string, DesiredRoute>;
+  /** In writing order. */
+  readonly sysctls: ReadonlyMap<string, DesiredSysctl>;
+}
+
+/** A tunnel device: always up, always with the alias of Twill. */
+export interface DesiredLink {
+  readonly name: string;
+  readonly kind: {
+    readonly type: "vxlan";
+    readonly vni: number;
+    readonly port: number;
+    readonly local: Address;
+    /** Name of the underlay device. */
+    readonly underlay: string;
+    readonly learning: boolean;
+    readonly gbp: boolean;
+    readonly outerChecksum: boolean;
+  };
+  readonly mac: Mac;
+  readonly mtu: number;
+  readonly txChecksumOffload: boolean;
+}
+
+export interface DesiredAddress {
+  readonly device: string;
+  readonly address: Address;
+  readonly length: number;
+}
+
+/** Permanent. */
+export interface DesiredNeighbour {
+  readonly device: string;
+  readonly address: Address;
+  readonly mac: Mac;
+}
+
+/** Permanent, in the device's own table, with one remote. */
+export interface DesiredFdbEntry {
+  readonly device: string;
+  readonly mac: Mac;
+  readonly remote: Address;
+}
+
+/** A unicast route of protocol TWILL_ROUTE_PROTOCOL in the main table. */
+export interface DesiredRoute {
+  readonly destination: Prefix;
+  readonly device: string;
+  readonly gateway: Address;
+  readonly onlink: boolean;
+  readonly metric: number;
+  readonly source?: Address;
+}
+
+export interface DesiredSysctl {
+  /** Below /proc/sys. */
+  readonly path: string;
+  readonly value: string;
+  readonly device?: string;
+  readonly optional?: boolean;
+}
+
+/** The metric that the kernel gives to routes of ours, who name none: none for IPv4, IP6_RT_PRIO_USER for IPv6. */
+export const defaultMetric = (family: Family): number => (family === 4 ? 0 : 1024);
+
+export const addressKey = (of: Pick<DesiredAddress, "device" | "address" | "length">): string =>
+  `${of.device} ${of.address}/${of.length}`;
+export const neighbourKey = (of: Pick<DesiredNeighbour, "device" | "address">): string => `${of.device} ${of.address}`;
+export const fdbKey = (of: Pick<DesiredFdbEntry, "device" | "mac">): string => `${of.device} ${of.mac}`;
+export const routeKey = (of: Pick<DesiredRoute, "destination" | "metric">): string =>
+  of.metric === defaultMetric(prefixFamily(of.destination)) ? of.destination : `${of.destination} metric ${of.metric}`;
+
+export const nothingDesired: DesiredKernel = {
+  links: new Map(),
+  addresses: new Map(),
+  neighbours: new Map(),
+  fdb: new Map(),
+  routes: new Map(),
+  sysctls: new Map(),
+};
