@@ -17,7 +17,6 @@ const IFLA_IFALIAS = 20;
 const IFLA_STATS64 = 23;
 const IFLA_AF_SPEC = 26;
 const IFLA_NET_NS_FD = 28;
-const IFLA_EXT_MASK = 29;
 const IFLA_LINK_NETNSID = 37;
 
 const IFLA_INFO_KIND = 1;
@@ -27,8 +26,6 @@ const IFLA_INFO_SLAVE_DATA = 5;
 const IFLA_BRPORT_MODE = 4;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const VETH_INFO_PEER = 1;
-/** linux/rtnetlink.h: leave counters out of the answer. Kernel 4.8. */
-const RTEXT_FILTER_SKIP_STATS = 8;
 
 const IFF_UP = 0x1;
 const IFF_LOOPBACK = 0x8;
@@ -50,21 +47,16 @@ function header(writer: ByteWriter, { family = AF_UNSPEC, index = 0, flags = 0, 
 }
 
 /** RTM_GETLINK, one link or (with NLM_F_DUMP) all of them. */
-export function encodeLinkQuery(query: {
-  readonly index?: number;
-  readonly name?: string;
-  readonly statistics?: boolean;
-}): Uint8Array {
+export function encodeLinkQuery(query: { readonly index?: number; readonly name?: string }): Uint8Array {
   const attributes = new AttributeWriter(header(new ByteWriter(64), { index: query.index ?? 0 }));
   if (query.name !== undefined) attributes.string(IFLA_IFNAME, query.name);
-  if (query.statistics !== true) attributes.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
   return attributes.finish();
 }
 
 /** RTM_DELLINK. */
 export const encodeLinkIndex = (index: number): Uint8Array => header(new ByteWriter(HEADER), { index }).bytes();
 
-/** RTM_NEWLINK with NLM_F_CREATE. */
+/** RTM_NEWLINK with NLM_F_CREATE. A veth's peer is created down whatever its `up` says: see encodePeerUp. */
 export function encodeLinkSpec(spec: LinkSpec): Uint8Array {
   const attributes = new AttributeWriter(header(new ByteWriter(256), upFlags(spec.up)));
   encodeSpecAttributes(attributes, spec);
@@ -92,9 +84,17 @@ function peerOf(spec: LinkSpec): ((data: AttributeWriter) => void) | undefined {
   if (peer === undefined) return undefined;
   return (data) =>
     data.nested(VETH_INFO_PEER, (inner) => {
-      header(inner.bytes, upFlags(peer.up));
+      header(inner.bytes, {});
       encodeSpecAttributes(inner, peer);
     });
+}
+
+/**
+ * RTM_NEWLINK that brings a veth's peer up, to be sent in the peer's namespace once the pair exists: the kernel configures
+ * the peer before the two are joined, and veth_open() refuses an end without a peer (ENOTCONN).
+ */
+export function encodePeerUp(name: string): Uint8Array {
+  return new AttributeWriter(header(new ByteWriter(64), upFlags(true))).string(IFLA_IFNAME, name).finish();
 }
 
 /** What RTM_NEWLINK without NLM_F_CREATE may change in one message. */
@@ -162,10 +162,11 @@ export function encodeLink(link: Link): Uint8Array {
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /**
- * RTM_NEWLINK or RTM_DELLINK. @throws TwillError `corrupt`.
+ * RTM_NEWLINK or RTM_DELLINK. The kernel always sends counters; eight bigints a link are made only for who wants them.
  * Messages of family AF_BRIDGE describe a port, not a link: see isLinkMessage.
+ * @throws TwillError `corrupt`.
  */
-export function decodeLink(payload: Uint8Array): Link {
+export function decodeLink(payload: Uint8Array, options: { readonly statistics?: boolean } = {}): Link {
   const { index, flags } = decodeHeader(payload);
   const link: Writable<Link> = {
     index,
@@ -202,7 +203,7 @@ export function decodeLink(payload: Uint8Array): Link {
         link.alias = attributes.string();
         break;
       case IFLA_STATS64:
-        link.statistics = decodeStatistics(attributes.bytes());
+        if (options.statistics === true) link.statistics = decodeStatistics(attributes.bytes());
         break;
       case IFLA_LINKINFO:
         decodeInfo(attributes.nested(), link);

@@ -1,0 +1,232 @@
+import type { Address, Family } from "../base/address.ts";
+import { isCode, TwillError } from "../base/errors.ts";
+import type { Link } from "../objects/link.ts";
+import type { FdbEntry, Neighbour } from "../objects/neighbour.ts";
+import type { DeviceAddress, Route, Rule } from "../objects/route.ts";
+import { type NetlinkRequest, NLM_F_ACK } from "../wire/netlink/message.ts";
+import { decodeAddress, encodeAddressQuery } from "../wire/rtnetlink/address.ts";
+import { familyNumber } from "../wire/rtnetlink/family.ts";
+import { decodeLink, encodeLinkQuery, encodePeerUp, isLinkMessage } from "../wire/rtnetlink/link.ts";
+import {
+  RTM_GETADDR,
+  RTM_GETLINK,
+  RTM_GETNEIGH,
+  RTM_GETNSID,
+  RTM_GETROUTE,
+  RTM_GETRULE,
+  RTM_NEWLINK,
+} from "../wire/rtnetlink/message-types.ts";
+import {
+  decodeFdbEntry,
+  decodeNeighbour,
+  encodeFdbQuery,
+  encodeNeighbourQuery,
+  isFdbMessage,
+} from "../wire/rtnetlink/neighbour.ts";
+import { decodeNetnsId, encodeNetnsId } from "../wire/rtnetlink/netns-id.ts";
+import { decodeRoute, encodeRouteLookup, encodeRouteQuery, isTableRoute } from "../wire/rtnetlink/route.ts";
+import { decodeRule, encodeRuleQuery } from "../wire/rtnetlink/rule.ts";
+import { ENODEV, ENOENT } from "./errno.ts";
+import { acknowledgementError, NETLINK_ROUTE, NetlinkSocket } from "./netlink-socket.ts";
+import type { RouteFilter, Rtnl, RtnlCounters, RtnlOperation } from "./rtnl.ts";
+import { describeOperation, encodeOperation } from "./rtnl-operation.ts";
+
+/** Requests in one send. Each acknowledgement takes up to 1 KiB of the receive buffer, which an unprivileged process may find at 208 KiB. */
+const requestsPerSend = 128;
+
+/**
+ * rtnetlink of the calling thread's namespace, or of the one that `netns` (descriptor) shows; the socket stays there.
+ * @throws TwillError.
+ */
+export function openRtnl(options: { readonly netns?: number } = {}): Rtnl {
+  return new RtnlSocket(NetlinkSocket.open(NETLINK_ROUTE, { ...options, name: "rtnetlink" }));
+}
+
+class RtnlSocket implements Rtnl {
+  readonly #socket: NetlinkSocket;
+  readonly #writes: Record<string, number> = {};
+  #failures = 0;
+  #dumps = 0;
+
+  constructor(socket: NetlinkSocket) {
+    this.#socket = socket;
+  }
+
+  get counters(): RtnlCounters {
+    return {
+      writes: { ...this.#writes },
+      failures: this.#failures,
+      dumps: this.#dumps,
+      retriedDumps: this.#socket.interruptedDumps,
+    };
+  }
+
+  do(operation: RtnlOperation): void {
+    const error = this.apply([operation])[0];
+    if (error !== undefined) throw error;
+  }
+
+  apply(operations: readonly RtnlOperation[]): (TwillError | undefined)[] {
+    const results: (TwillError | undefined)[] = [];
+    let chunk: { readonly operation: RtnlOperation; readonly requests: readonly NetlinkRequest[] }[] = [];
+    let size = 0;
+    const flush = () => {
+      if (chunk.length > 0) results.push(...this.#send(chunk));
+      chunk = [];
+      size = 0;
+    };
+    for (const operation of operations) {
+      const requests = encodeOperation(operation);
+      if (size + requests.length > requestsPerSend) flush();
+      chunk.push({ operation, requests });
+      size += requests.length;
+    }
+    flush();
+    return results;
+  }
+
+  #send(
+    chunk: readonly { readonly operation: RtnlOperation; readonly requests: readonly NetlinkRequest[] }[],
+  ): (TwillError | undefined)[] {
+    const answers = this.#socket.request(chunk.flatMap(({ requests }) => requests));
+    let next = 0;
+    return chunk.map(({ operation, requests }) => {
+      this.#writes[operation.op] = (this.#writes[operation.op] ?? 0) + 1;
+      const own = answers.slice(next, next + requests.length);
+      next += requests.length;
+      const refused = own.find((answer) => answer.error !== undefined)?.error;
+      const error =
+        refused === undefined ? bringPeerUp(operation) : acknowledgementError(refused, describeOperation(operation));
+      if (error !== undefined) this.#failures++;
+      return error;
+    });
+  }
+
+  #dump(type: number, payload: Uint8Array): Uint8Array[] {
+    this.#dumps++;
+    return this.#socket.dump({ type, flags: 0, payload });
+  }
+
+  /** One answer to a GET. @throws TwillError with the kernel's errno. */
+  #get(type: number, payload: Uint8Array, operation: string, object: string): Uint8Array {
+    // NLM_F_ACK: the end of the answer is told apart from its absence.
+    const result = this.#socket.request([{ type, flags: NLM_F_ACK, payload }])[0];
+    if (result?.error !== undefined) throw acknowledgementError(result.error, { operation, object });
+    const reply = result?.replies[0];
+    if (reply === undefined) throw new TwillError("kernel", "the kernel gave no answer", { operation, object });
+    return reply.payload;
+  }
+
+  links(options: { readonly statistics?: boolean } = {}): Link[] {
+    return this.#dump(RTM_GETLINK, encodeLinkQuery({}))
+      .filter(isLinkMessage)
+      .map((payload) => decodeLink(payload, options));
+  }
+
+  link(nameOrIndex: string | number): Link | undefined {
+    const query = typeof nameOrIndex === "number" ? { index: nameOrIndex } : { name: nameOrIndex };
+    try {
+      return decodeLink(this.#get(RTM_GETLINK, encodeLinkQuery(query), "read link", String(nameOrIndex)));
+    } catch (error) {
+      if (isCode(error, "not-found") && error.errno === ENODEV) return undefined;
+      throw error;
+    }
+  }
+
+  addresses(filter: { readonly device?: number; readonly family?: Family } = {}): DeviceAddress[] {
+    const families: readonly Family[] = filter.family === undefined ? [4, 6] : [filter.family];
+    return families.flatMap((family) =>
+      this.#ofFamily(family, this.#dump(RTM_GETADDR, encodeAddressQuery({ ...filter, family })))
+        .map(decodeAddress)
+        .filter((address) => filter.device === undefined || address.device === filter.device),
+    );
+  }
+
+  routes(filter: RouteFilter = {}): Route[] {
+    const families: readonly Family[] = filter.family === undefined ? [4, 6] : [filter.family];
+    return families.flatMap((family) =>
+      this.#ofFamily(family, this.#routeDump({ ...filter, family }))
+        .filter(isTableRoute)
+        .map(decodeRoute)
+        .filter((route) => matches(route, filter)),
+    );
+  }
+
+  #routeDump(filter: RouteFilter & { readonly family: Family }): Uint8Array[] {
+    try {
+      return this.#dump(RTM_GETROUTE, encodeRouteQuery(filter));
+    } catch (error) {
+      // A table that nobody has put a route into does not exist for the kernel.
+      if (error instanceof TwillError && error.errno === ENOENT && filter.table !== undefined) return [];
+      throw error;
+    }
+  }
+
+  rules(family: Family): Rule[] {
+    return this.#ofFamily(family, this.#dump(RTM_GETRULE, encodeRuleQuery(family))).map(decodeRule);
+  }
+
+  neighbours(
+    filter: { readonly device?: number; readonly family?: Family; readonly proxy?: boolean } = {},
+  ): Neighbour[] {
+    const families: readonly Family[] = filter.family === undefined ? [4, 6] : [filter.family];
+    return families.flatMap((family) =>
+      this.#ofFamily(family, this.#dump(RTM_GETNEIGH, encodeNeighbourQuery({ ...filter, family })))
+        .map(decodeNeighbour)
+        .filter((neighbour) => filter.device === undefined || neighbour.device === filter.device),
+    );
+  }
+
+  fdb(filter: { readonly device?: number } = {}): FdbEntry[] {
+    return this.#dump(RTM_GETNEIGH, encodeFdbQuery(filter))
+      .filter(isFdbMessage)
+      .map(decodeFdbEntry)
+      .filter((entry) => filter.device === undefined || entry.device === filter.device);
+  }
+
+  routeTo(
+    destination: Address,
+    options: { readonly source?: Address; readonly inputDevice?: number; readonly mark?: number } = {},
+  ): Route {
+    return decodeRoute(
+      this.#get(RTM_GETROUTE, encodeRouteLookup(destination, options), "look up route", `to ${destination}`),
+    );
+  }
+
+  netnsId(netns: number): number | undefined {
+    return decodeNetnsId(this.#get(RTM_GETNSID, encodeNetnsId({ fd: netns }), "read namespace id", `fd ${netns}`));
+  }
+
+  /** A kernel without IPv6 answers a dump of it with what other families have (rtnl_dump_all). */
+  #ofFamily(family: Family, payloads: Uint8Array[]): Uint8Array[] {
+    const wanted = familyNumber(family);
+    return payloads.filter((payload) => payload[0] === wanted);
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+/** The part of "create a veth pair, both ends up" that the kernel does only in the peer's own namespace. */
+function bringPeerUp(operation: RtnlOperation): TwillError | undefined {
+  if (operation.op !== "link.add" || operation.spec.kind.type !== "veth") return undefined;
+  const { peer } = operation.spec;
+  const netns = peer?.netns;
+  if (peer?.up !== true || netns === undefined) return undefined;
+  const socket = NetlinkSocket.open(NETLINK_ROUTE, { netns, name: "rtnetlink" });
+  try {
+    const payload = encodePeerUp(peer.name);
+    const refused = socket.request([{ type: RTM_NEWLINK, flags: NLM_F_ACK, payload }])[0]?.error;
+    return refused === undefined ? undefined : acknowledgementError(refused, describeOperation(operation));
+  } finally {
+    socket.close();
+  }
+}
+
+const matches = (route: Route, filter: RouteFilter): boolean =>
+  (filter.table === undefined || route.table === filter.table) &&
+  (filter.protocol === undefined || route.protocol === filter.protocol) &&
+  (filter.device === undefined ||
+    route.device === filter.device ||
+    route.hops?.some((hop) => hop.device === filter.device) === true);
