@@ -3,7 +3,8 @@
  * pass one contract suite (datastore.contract.ts). No multi-object transactions: Kubernetes has none.
  *
  * Every method throws TwillError `invalid` for a kind, name, value or time to live that key.ts refuses, and
- * `unavailable` after close() or while the engine cannot be reached; what failed so was not written.
+ * `unavailable` after close() or while the engine cannot be reached, `unsupported` for a time to live that the engine
+ * has not the capability for.
  */
 export interface Datastore {
   readonly capabilities: Capabilities;
