@@ -49,6 +49,8 @@ export interface ExtensionConfig {
 /** A node's claim of subnets, and what the others must know to reach them. Flannel's lease. */
 export interface Lease {
   readonly node: string;
+  /** Which machine of that name (Holder.id of ipam): two machines given one name must notice. Absent: the peer did not say (flanneld). */
+  readonly id?: string;
   readonly subnets: readonly Prefix[];
   /** Underlay addresses, at most one a family. */
   readonly addresses: readonly Address[];
