@@ -1,4 +1,4 @@
-import { afterEach } from "bun:test";
+import { onTestFinished } from "bun:test";
 import type { Mac } from "../../src/base/mac.ts";
 import { closeFile } from "../../src/kernel/file.ts";
 import { createNetns, inNetns } from "../../src/kernel/netns.ts";
@@ -6,8 +6,7 @@ import type { Rtnl } from "../../src/kernel/rtnl.ts";
 import { openRtnl } from "../../src/kernel/rtnl-socket.ts";
 
 /**
- * Network namespaces for tests: unnamed, known by descriptor only, so that a killed test leaves nothing behind. Everything
- * is closed after each test.
+ * Network namespaces for tests: unnamed, known by descriptor only, so that a killed test leaves nothing behind.
  */
 export class TestNetns {
   readonly fd: number;
@@ -64,18 +63,12 @@ export class TestNetns {
   }
 }
 
-const open: TestNetns[] = [];
-
-/** A fresh namespace with `lo` up, gone after the test. Call inside a test or a beforeEach. */
+/** A fresh namespace with `lo` up, closed after the test. Call inside a test or a beforeEach. */
 export function testNetns(): TestNetns {
   const netns = new TestNetns();
-  open.push(netns);
+  onTestFinished(() => netns.close());
   return netns;
 }
-
-afterEach(() => {
-  for (const netns of open.splice(0)) netns.close();
-});
 
 export interface VethEnd {
   readonly netns: TestNetns;
