@@ -132,7 +132,11 @@ export function text<T = string, A = undefined>(
       return about.parse(node.value);
     } catch (error) {
       if (!(error instanceof TwillError)) throw error;
-      throw wrong(place, error.message, error.remedy ?? `write ${about.type ?? "a text"}`);
+      throw wrong(
+        place,
+        error.message,
+        error.remedy ?? `write ${about.type === undefined ? "another" : `an ${about.type}`}`,
+      );
     }
   });
 }

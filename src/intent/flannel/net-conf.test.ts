@@ -157,7 +157,7 @@ const refused: readonly (readonly [unknown, string, string, string])[] = [
   [{ ...net, SubnetMin: "10.244.1.1" }, "SubnetMin", "not the start of a /24", "use 10.244.1.0 or 10.244.2.0"],
   [{ ...net, SubnetMax: "10.244.255.128" }, "SubnetMax", "not the start of a /24", "use 10.244.255.0"],
   [{ ...net, SubnetMin: "10.244.1.0/24" }, "SubnetMin", "has a mask", "write 10.244.1.0"],
-  [{ ...net, SubnetMin: "first" }, "SubnetMin", "not an IP address", "write IPv4 address"],
+  [{ ...net, SubnetMin: "first" }, "SubnetMin", "not an IP address", "write an IPv4 address"],
   [{ ...net, SubnetMin: "10.244.9.0", SubnetMax: "10.244.5.0" }, "SubnetMin", "above SubnetMax, 10.244.5.0", "swap"],
   [{ ...net, SubnetMax: "10.244.0.0" }, "SubnetMax", "before 10.244.1.0", '"SubnetMin": "10.244.0.0"'],
   [{ ...six, IPv6SubnetMin: "fd01::" }, "IPv6SubnetMin", "not inside fd00::/48", "use fd00:: to fd00:0:0:ffff::"],

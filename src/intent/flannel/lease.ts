@@ -1,0 +1,97 @@
+import { type Address, type Family, familyOf, parseAddress } from "../../base/address.ts";
+import { TwillError } from "../../base/errors.ts";
+import { parseJson } from "../../base/json.ts";
+import { overlaps, type Prefix, parseStrictPrefix, prefixFamily } from "../../base/prefix.ts";
+import type { Lease } from "../../model/network.ts";
+import { integer, list, object, plain, readObject, required, rootOf, text, writeObject, wrong } from "../schema.ts";
+import { parseNodeName } from "../subdomain.ts";
+import { unusableFor } from "./range.ts";
+
+/** Version of the stored object, raised when a reader of the one before would misread it. */
+const version = 1;
+const maxLength = 1 << 16;
+
+/**
+ * A node's object in the datastore (kind `nodes`): its Lease. Other machines write it, so nothing in it is believed
+ * before it is checked, and fields that a later version adds are left alone.
+ */
+const fields = {
+  version: required(integer({ min: 1, max: version, meaning: "Version of this object." })),
+  node: required(text({ meaning: "Name of the node.", parse: parseNodeName })),
+  subnets: required(list({ of: text({ meaning: "", parse: parseSubnet }), max: 64, meaning: "Its pods' subnets." })),
+  addresses: required(list({ of: text({ meaning: "", parse: parseUnderlay }), max: 2, meaning: "How to reach it." })),
+  backendType: required(text({ meaning: "Backend that it runs.", parse: parseBackendType })),
+  backendData: object({
+    meaning: "What that backend tells its peers, by family.",
+    fields: { 4: plain({ meaning: "For IPv4." }), 6: plain({ meaning: "For IPv6." }) },
+  }),
+  underlays: list({ of: text({ meaning: "", parse: parseStrictPrefix }), max: 16, meaning: "Networks of its link." }),
+  peerPort: integer({ min: 1, max: 65535, meaning: "TCP port of its agent." }),
+};
+
+export function encodeLease(lease: Lease): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(writeObject(fields, { version, ...lease })));
+}
+
+/** @throws TwillError `corrupt` for what no version wrote, `unsupported` for a version after this one. */
+export function decodeLease(bytes: Uint8Array, source = "a node's lease"): Lease {
+  const root = rootOf(parseJson(bytes, { source, code: "corrupt", maxLength, maxDepth: 16 }));
+  const found = readObject({ version: plain({ meaning: "" }) }, root, { unknown: "ignore" }).values.version;
+  if (typeof found === "number" && found > version) {
+    throw new TwillError("unsupported", `it has version ${found}; this Twill reads up to ${version}`, {
+      operation: "read",
+      object: source,
+      remedy: "upgrade this node's Twill",
+    });
+  }
+  const { values, at } = readObject(fields, root, { unknown: "ignore" });
+  checkDistinct(values.subnets, (message) => wrong(at("subnets"), message, "the node must write it anew"));
+  if (new Set(values.addresses.map(familyOf)).size !== values.addresses.length) {
+    throw wrong(at("addresses"), "two addresses of one family", "the node must write it anew");
+  }
+  return {
+    node: values.node,
+    subnets: values.subnets,
+    addresses: values.addresses,
+    backendType: values.backendType,
+    backendData: definedData(values.backendData?.[4], values.backendData?.[6]),
+    ...(values.underlays !== undefined && { underlays: values.underlays }),
+    ...(values.peerPort !== undefined && { peerPort: values.peerPort }),
+  };
+}
+
+function definedData(v4: unknown, v6: unknown): Lease["backendData"] {
+  return { ...(v4 !== undefined && { 4: v4 }), ...(v6 !== undefined && { 6: v6 }) };
+}
+
+/** A route of ours will lead there: it must be a network that pods can have. */
+export function parseSubnet(text: string): Prefix {
+  const subnet = parseStrictPrefix(text);
+  const reason = unusableFor(subnet);
+  if (reason !== undefined) throw new TwillError("invalid", `${subnet} cannot be a node's subnet: ${reason}`);
+  return subnet;
+}
+
+/** Packets of ours will be sent there. */
+export function parseUnderlay(text: string): Address {
+  const address = parseAddress(text);
+  const reason = unusableFor(`${address}/${familyOf(address) === 4 ? 32 : 128}` as Prefix);
+  if (reason !== undefined) throw new TwillError("invalid", `${address} cannot be a node's address: ${reason}`);
+  return address;
+}
+
+export function parseBackendType(text: string): string {
+  if (/^[a-z][-a-z0-9]{0,31}$/.test(text)) return text;
+  throw new TwillError("invalid", `${JSON.stringify(text.slice(0, 80))} is not the name of a backend`);
+}
+
+function checkDistinct(subnets: readonly Prefix[], problem: (message: string) => Error): void {
+  for (const [index, subnet] of subnets.entries()) {
+    const twin = subnets.slice(index + 1).find((other) => overlaps(subnet, other));
+    if (twin !== undefined) throw problem(`${subnet} and ${twin} overlap`);
+  }
+}
+
+/** The first subnet of that family. */
+export const subnetOf = (subnets: readonly Prefix[], family: Family): Prefix | undefined =>
+  subnets.find((subnet) => prefixFamily(subnet) === family);
