@@ -1,0 +1,178 @@
+import type { Clock } from "../../src/base/clock.ts";
+import { describeError, isCode, TwillError } from "../../src/base/errors.ts";
+import type { Log } from "../../src/base/log.ts";
+import type { Prefix } from "../../src/base/prefix.ts";
+import type { Problem } from "../../src/base/problem.ts";
+import type { Random } from "../../src/base/random.ts";
+import { keepSubnet } from "../../src/ipam/claim-keeper.ts";
+import type { Holder } from "../../src/ipam/subnet-claim.ts";
+import { SubnetClaimer } from "../../src/ipam/subnet-claimer.ts";
+import type { ClusterNetwork, NetworkRange } from "../../src/model/network.ts";
+import type { Datastore } from "../../src/store/datastore.ts";
+
+export interface SubnetsOptions {
+  readonly store: Datastore;
+  readonly holder: Holder;
+  /** Read anew before and after each claim. */
+  readonly readNetwork: () => Promise<ClusterNetwork>;
+  /** What the node had before it was restarted. */
+  readonly previous: readonly Prefix[];
+  readonly renewMarginSeconds: number;
+  /** A pod still has an address of it. */
+  readonly inUse: (subnet: Prefix) => boolean;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** The subnets or the problems changed. */
+  readonly onChange: () => void;
+}
+
+type FamilyKey = "ipv4" | "ipv6";
+const retryMs = { first: 500, longest: 30_000 };
+
+/** This node's claim of one subnet a family: made, kept, and made again when it was lost or the network changed. */
+export class Subnets {
+  readonly #options: SubnetsOptions;
+  readonly #held = new Map<FamilyKey, Prefix>();
+  readonly #problems = new Map<string, Problem>();
+  #round: AbortController | undefined;
+  #surplus: Prefix[] = [];
+
+  constructor(options: SubnetsOptions) {
+    this.#options = options;
+  }
+
+  /** In force, IPv4 first. */
+  get subnets(): readonly Prefix[] {
+    return (["ipv4", "ipv6"] as const).flatMap((key) => this.#held.get(key) ?? []);
+  }
+
+  get problems(): readonly Problem[] {
+    return [...this.#problems.values()];
+  }
+
+  /** Claims for the families that the network has now. Call again when the network changed. */
+  setNetwork(network: ClusterNetwork): void {
+    this.#round?.abort();
+    const round = new AbortController();
+    this.#round = round;
+    for (const key of ["ipv4", "ipv6"] as const) {
+      if (network[key] === undefined) this.#forget(key);
+      else void this.#hold(key, round.signal);
+    }
+  }
+
+  stop(): void {
+    this.#round?.abort();
+  }
+
+  /** Subnets that the node had before and that no pod uses any more are given back. Called now and then. */
+  async releaseSurplus(): Promise<void> {
+    const free = this.#surplus.filter((subnet) => !this.#options.inUse(subnet) && !this.subnets.includes(subnet));
+    for (const subnet of free) {
+      await this.#claimer("ipv4").release(this.#options.holder, subnet);
+      this.#surplus = this.#surplus.filter((other) => other !== subnet);
+      this.#options.log.info("subnet given back", { subnet });
+    }
+  }
+
+  async #hold(key: FamilyKey, signal: AbortSignal): Promise<void> {
+    const { clock, holder, log } = this.#options;
+    const claimer = this.#claimer(key);
+    for (let pause = retryMs.first; !signal.aborted; ) {
+      try {
+        const previous =
+          this.#held.get(key) ?? this.#options.previous.find((subnet) => subnet.includes(":") === (key === "ipv6"));
+        const held = await claimer.claim(holder, previous);
+        if (signal.aborted) return;
+        pause = retryMs.first;
+        this.#surplus = [...new Set([...this.#surplus, ...held.surplus])];
+        this.#set(key, held.subnet);
+        this.#solved(key);
+        await this.releaseSurplus();
+        const lost = await keepSubnet(claimer, holder, held, {
+          clock,
+          signal,
+          onHeld: () => this.#solved(key),
+          onUnconfirmed: (error, expired) => this.#unconfirmed(key, held.subnet, error, expired),
+        });
+        if (lost === undefined) return;
+        this.#lost(key, lost.subnet, lost.to?.node);
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!(error instanceof TwillError)) throw error;
+        if (!isCode(error, "unavailable")) log.warn("no subnet", { error });
+        this.#problem(key, {
+          severity: this.#held.has(key) ? "warning" : "error",
+          subject: `subnet (${key === "ipv4" ? "IPv4" : "IPv6"})`,
+          message: describeError(error),
+          remedy: error.remedy ?? "the agent tries again by itself",
+        });
+        await clock.sleep(pause, signal);
+        pause = Math.min(pause * 2, retryMs.longest);
+      }
+    }
+  }
+
+  #claimer(key: FamilyKey): SubnetClaimer {
+    const { store, clock, random, readNetwork, renewMarginSeconds } = this.#options;
+    const readRange = async (): Promise<NetworkRange> => {
+      const range = (await readNetwork())[key];
+      if (range === undefined)
+        throw new TwillError("unavailable", `the network has no ${key === "ipv4" ? "IPv4" : "IPv6"} range any more`);
+      return range;
+    };
+    return new SubnetClaimer({ store, readRange, clock, random, renewMarginSeconds });
+  }
+
+  #set(key: FamilyKey, subnet: Prefix): void {
+    if (this.#held.get(key) === subnet) return;
+    this.#held.set(key, subnet);
+    this.#options.log.info("subnet claimed", { subnet });
+    this.#options.onChange();
+  }
+
+  #forget(key: FamilyKey): void {
+    const subnet = this.#held.get(key);
+    if (subnet === undefined) return;
+    this.#held.delete(key);
+    this.#surplus.push(subnet);
+    this.#options.onChange();
+  }
+
+  #lost(key: FamilyKey, subnet: Prefix, to: string | undefined): void {
+    this.#options.log.error("subnet lost", { subnet, to });
+    if (to !== undefined) this.#held.delete(key);
+    this.#problem(`lost ${subnet}`, {
+      severity: "error",
+      subject: subnet,
+      message: `the claim of this subnet ran out or was deleted${to === undefined ? "" : `, and node ${to} has it now`}`,
+      remedy:
+        to === undefined
+          ? "it is being claimed again"
+          : "restart the pods of this node that still have addresses of it: twill get endpoints",
+    });
+  }
+
+  #unconfirmed(key: FamilyKey, subnet: Prefix, error: TwillError, expired: boolean): void {
+    if (!expired) return;
+    this.#problem(key, {
+      severity: "error",
+      subject: subnet,
+      message: `the lease of this subnet could not be renewed before it ran out: ${error.describe()}`,
+      remedy: "bring the datastore back; until then another node may claim the subnet",
+    });
+  }
+
+  #problem(key: string, problem: Problem): void {
+    if (JSON.stringify(this.#problems.get(key)) === JSON.stringify(problem)) return;
+    this.#problems.set(key, problem);
+    this.#options.onChange();
+  }
+
+  #solved(key: FamilyKey): void {
+    const subnet = this.#held.get(key);
+    const gone = [this.#problems.delete(key), subnet !== undefined && this.#problems.delete(`lost ${subnet}`)];
+    if (gone.includes(true)) this.#options.onChange();
+  }
+}
