@@ -1,5 +1,4 @@
 import { type Address, addressFromBytes, bytesOf, type Family } from "../base/address.ts";
-import { fromHex, hex } from "../base/bytes.ts";
 import { TwillError } from "../base/errors.ts";
 import { baseOf, lengthOf, type Prefix } from "../base/prefix.ts";
 
@@ -18,10 +17,10 @@ export function dataOf(bytes: Uint8Array): NftData {
   if (bytes.length === 0 || bytes.length > maximumDataLength) {
     throw new TwillError("invalid", `nf_tables data has 1 to ${maximumDataLength} bytes, not ${bytes.length}`);
   }
-  return hex(bytes) as NftData;
+  return bytes.toHex() as NftData;
 }
 
-export const bytesOfData = (data: NftData): Uint8Array => fromHex(data);
+export const bytesOfData = (data: NftData): Uint8Array => Uint8Array.fromHex(data);
 export const dataLength = (data: NftData): number => data.length / 2;
 
 export const addressData = (address: Address): NftData => dataOf(bytesOf(address));

@@ -86,15 +86,7 @@ export const ctStatus = {
   dying: 512,
 } as const;
 
-export const natFlags = [
-  "addresses", // NF_NAT_RANGE_MAP_IPS: the kernel sets it by itself when there is an address register
-  "ports", // NF_NAT_RANGE_PROTO_SPECIFIED: likewise with a port register
-  "random",
-  "persistent",
-  "fully-random",
-  "port-offset",
-  "netmap",
-] as const;
+export const natFlags = ["random", "persistent", "fully-random", "port-offset", "netmap"] as const;
 export type NftNatFlag = (typeof natFlags)[number];
 
 export const payloadBases = ["link", "network", "transport", "inner"] as const;
@@ -220,9 +212,9 @@ export type NftExpression =
     }
   | {
       readonly type: "limit";
-      readonly rate: bigint;
+      readonly rate: number;
       /** The rate's unit in seconds: 1, 60, 3600… */
-      readonly unit: bigint;
+      readonly unit: number;
       readonly burst: number;
       readonly of: "packets" | "bytes";
       /** Match what is over the limit. */
