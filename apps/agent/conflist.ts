@@ -1,4 +1,5 @@
 import { TwillError } from "../../src/base/errors.ts";
+import { agentSocket, defaultRunDir } from "../defaults.ts";
 import type { AgentOptions } from "./options.ts";
 
 export const conflistName = "10-twill.conflist";
@@ -29,7 +30,7 @@ export function conflist(options: Pick<AgentOptions, "attachment" | "cniChain" |
     type: "twill-cni",
     capabilities: { ips: true, mac: true },
     ...(options.attachment === "routed" ? {} : { attachment: options.attachment, hairpinMode: true }),
-    ...(options.runDir === "/run/twill" ? {} : { socket: `${options.runDir}/agent.sock` }),
+    ...(options.runDir === defaultRunDir ? {} : { socket: agentSocket(options.runDir) }),
   };
   const version = after.length > 0 ? "1.0.0" : "1.1.0";
   return `${JSON.stringify({ cniVersion: version, name: "twill", plugins: [own, ...after] }, null, 2)}\n`;

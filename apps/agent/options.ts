@@ -2,12 +2,13 @@ import { hostname } from "node:os";
 import { type Address, tryAddress } from "../../src/base/address.ts";
 import { TwillError } from "../../src/base/errors.ts";
 import { levels } from "../../src/base/log.ts";
+import { defaultCniConfDir, defaultDatastore, defaultRunDir, defaultStateDir, defaultSubnetFile } from "../defaults.ts";
 import { boolean, choice, type FlagValues, list, number, optional, parseFlags, text } from "../flags.ts";
 
 /** Names and defaults are flanneld's where flanneld has the flag; FLANNELD_<FLAG> in the environment counts too. */
 export const agentFlags = {
   nodeName: optional("name of this node in the cluster (default: the host name)", "NAME"),
-  datastore: text("embedded:/var/lib/twill-store/cluster.db", "where the cluster's state lives: embedded:FILE", "URL"),
+  datastore: text(defaultDatastore, "where the cluster's state lives: embedded:FILE", "URL"),
   netConfigPath: optional("read the network's configuration from this net-conf.json instead of the datastore", "FILE"),
   iface: list(
     "underlay interface, by name or address; the first that exists (default: that of the default route)",
@@ -17,11 +18,11 @@ export const agentFlags = {
   ifaceCanReach: optional("underlay interface through which this address is reached", "IP"),
   publicIp: optional("IPv4 address that other nodes shall use (default: the interface's)", "IP"),
   publicIpv6: optional("IPv6 address that other nodes shall use (default: the interface's)", "IP"),
-  subnetFile: text("/run/flannel/subnet.env", "where the node's subnet is written for other programs", "FILE"),
+  subnetFile: text(defaultSubnetFile, "where the node's subnet is written for other programs", "FILE"),
   subnetLeaseRenewMargin: number(60, "minutes before its expiry at which the subnet's lease is renewed", [1, 1439]),
   ipMasq: boolean(true, "masquerade what pods send to the outside"),
   attachment: choice("routed", ["routed", "bridge"] as const, "how pods are joined to the node"),
-  cniConfDir: text("/etc/cni/net.d", "where the CNI configuration is installed once the agent is ready", "DIR"),
+  cniConfDir: text(defaultCniConfDir, "where the CNI configuration is installed once the agent is ready", "DIR"),
   cniChain: list("CNI plugins to run after ours: portmap, bandwidth, tuning", "NAME"),
   healthzIp: text("127.0.0.1", "address of /healthz, /readyz and /metrics", "IP"),
   healthzPort: number(9099, "port of /healthz, /readyz and /metrics; 0: off", [0, 65535]),
@@ -31,8 +32,8 @@ export const agentFlags = {
     "allow the backend `extension`, whose commands come from the configuration and run as root",
   ),
   addressReuseDelay: number(30, "seconds before a released pod address may be given out again", [0, 86400]),
-  stateDir: text("/var/lib/twill", "what must survive a restart", "DIR"),
-  runDir: text("/run/twill", "the agent's socket", "DIR"),
+  stateDir: text(defaultStateDir, "what must survive a restart", "DIR"),
+  runDir: text(defaultRunDir, "the agent's socket", "DIR"),
   bootIdFile: text("/proc/sys/kernel/random/boot_id", "changes with each boot: containers do not survive one", "FILE"),
   logLevel: choice("info", levels, "how much is logged; `twill log-level` changes it at run time"),
   logFormat: choice("text", ["text", "json"] as const, "one line of text or of JSON per message"),

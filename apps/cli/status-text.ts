@@ -1,0 +1,93 @@
+import { isCode } from "../../src/base/errors.ts";
+import type { AgentStatus, NodeStatus, Reachability } from "../../src/model/status.ts";
+import { age, formatTable, milliseconds } from "./table.ts";
+
+export interface Paint {
+  good(text: string): string;
+  bad(text: string): string;
+  warn(text: string): string;
+  strong(text: string): string;
+}
+
+const code = (number: number) => (text: string) => `\u001b[${number}m${text}\u001b[0m`;
+const same = (text: string): string => text;
+export const paint = (colour: boolean): Paint =>
+  colour
+    ? { good: code(32), bad: code(31), warn: code(33), strong: code(1) }
+    : { good: same, bad: same, warn: same, strong: same };
+
+/** What `twill status` prints: first what is wrong and what to do, for that is why it was typed; then the nodes. */
+export function statusText(status: AgentStatus, now: number, colours: Paint): string {
+  const lines: string[] = [];
+  const state = status.ready ? colours.good("ready") : colours.bad("not ready");
+  lines.push(`${colours.strong(status.node)}: ${state}, twill ${status.version}, up ${age(status.uptime * 1000)}`);
+  for (const missing of status.waitingFor) lines.push(`  waiting for ${missing}`);
+  if (status.network !== undefined) {
+    lines.push(
+      `network: ${status.network.ranges.join(", ")}, backend ${status.network.backend}, from ${status.network.source}`,
+    );
+    if (status.network.rejected !== undefined) {
+      lines.push(colours.bad(`  the newest configuration is invalid and not in force: ${status.network.rejected}`));
+    }
+  }
+  if (status.underlay !== undefined) {
+    lines.push(
+      `underlay: ${status.underlay.device} ${status.underlay.addresses.join(", ")}, MTU ${status.underlay.mtu}`,
+    );
+  }
+  const { used, quarantined, free } = status.addresses;
+  const waiting = quarantined > 0 ? `, ${quarantined} waiting for reuse` : "";
+  lines.push(
+    `pods: ${status.subnets.join(", ") || "no subnet yet"}, MTU ${status.podMtu ?? "unknown"}, ${used} addresses used, ${free} free${waiting}`,
+  );
+  if (!status.datastore.reachable) {
+    const reason = status.datastore.reason === undefined ? "" : `: ${status.datastore.reason}`;
+    lines.push(
+      colours.bad(
+        `datastore: away for ${age(now - status.datastore.since)}${reason}; working from the last known state`,
+      ),
+    );
+  }
+
+  lines.push("");
+  if (status.problems.length === 0) lines.push(colours.good("no problems found"));
+  else lines.push(colours.bad(`${status.problems.length} problem${status.problems.length === 1 ? "" : "s"}:`));
+  for (const problem of status.problems) {
+    const mark = problem.severity === "error" ? colours.bad("✗") : colours.warn("!");
+    lines.push(`  ${mark} ${problem.subject}: ${problem.message}`, `    → ${problem.remedy}`);
+  }
+
+  lines.push("", nodeTable(status.nodes, now, colours).trimEnd());
+  return `${lines.join("\n")}\n`;
+}
+
+function nodeTable(nodes: readonly NodeStatus[], now: number, colours: Paint): string {
+  return formatTable(
+    ["NODE", "ADDRESS", "SUBNET", "BACKEND", "REACHED", "ROUND TRIP", "LOSS", "REACHES US", "SINCE"],
+    nodes.map((node) => [
+      node.name,
+      node.addresses.join(","),
+      node.subnets.join(",") || "-",
+      node.backend,
+      node.self ? "(this node)" : reached(node.reachable, colours),
+      node.self || node.reachable.roundTrip === undefined ? "-" : milliseconds(node.reachable.roundTrip),
+      node.self || node.reachable.loss === undefined ? "-" : `${Math.round(node.reachable.loss * 100)}%`,
+      node.self ? "-" : node.reverse === undefined ? "unknown" : reached(node.reverse, colours),
+      node.reachable.since === undefined || node.self ? "-" : age(now - node.reachable.since),
+    ]),
+  );
+}
+
+function reached(value: Reachability, colours: Paint): string {
+  if (value.state === "yes") return colours.good("yes");
+  if (value.state === "unknown") return "unknown";
+  return colours.bad(
+    value.failing === "overlay" ? "no (tunnel)" : value.failing === "underlay" ? "no (node away)" : "no",
+  );
+}
+
+/** Why the agent did not answer, and what to do: the first thing to know on a bad night. */
+export function agentAwayText(error: unknown, socket: string): string {
+  const reason = isCode(error, "denied") ? "permission denied: run as root" : "the agent of this node does not answer";
+  return `${reason} (${socket})`;
+}
