@@ -23,27 +23,20 @@ export class ClaimStore {
     this.#ttlSeconds = ttlSeconds;
   }
 
-  /** Objects for which `known` has the same revision are not decoded again. */
-  async list(known: ReadonlyMap<string, ClaimEntry> = new Map()): Promise<Map<string, ClaimEntry>> {
-    const entries = new Map<string, ClaimEntry>();
-    for (const object of (await this.#store.list(SUBNETS)).objects) {
-      const before = known.get(object.name);
-      const entry = before?.revision === object.revision ? before : this.#entry(object);
-      if (entry !== undefined) entries.set(object.name, entry);
-    }
-    return entries;
+  async list(): Promise<readonly StoredObject[]> {
+    return (await this.#store.list(SUBNETS)).objects;
   }
 
   async read(subnet: Prefix): Promise<ClaimEntry | undefined> {
     const object = await this.#store.get(SUBNETS, claimName(subnet));
-    return object && this.#entry(object);
+    return object && this.decode(object);
   }
 
   /** Undefined: someone else was first. */
   async create(subnet: Prefix, claim: SubnetClaim): Promise<ClaimEntry | undefined> {
     try {
       const name = claimName(subnet);
-      return this.#entry(await this.#store.create(SUBNETS, name, encodeClaim(claim), this.#lifetime(claim)));
+      return this.decode(await this.#store.create(SUBNETS, name, encodeClaim(claim), this.#lifetime(claim)));
     } catch (error) {
       if (isCode(error, "exists")) return undefined;
       throw error;
@@ -54,7 +47,7 @@ export class ClaimStore {
   replace({ subnet, revision }: ClaimEntry, claim: SubnetClaim): Promise<ClaimEntry | undefined> {
     return unlessChanged(async () => {
       const value = encodeClaim(claim);
-      return this.#entry(await this.#store.update(SUBNETS, claimName(subnet), value, revision, this.#lifetime(claim)));
+      return this.decode(await this.#store.update(SUBNETS, claimName(subnet), value, revision, this.#lifetime(claim)));
     });
   }
 
@@ -71,7 +64,8 @@ export class ClaimStore {
     return this.#store.capabilities.ttl && !claim.reserved ? { ttlSeconds: this.#ttlSeconds } : {};
   }
 
-  #entry({ name, value, revision, expiresAt }: StoredObject): ClaimEntry | undefined {
+  /** Undefined: its name is not that of a subnet. */
+  decode({ name, value, revision, expiresAt }: StoredObject): ClaimEntry | undefined {
     const subnet = subnetOfName(name);
     if (subnet === undefined) return undefined;
     const claim = readable(value);

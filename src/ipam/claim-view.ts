@@ -1,8 +1,14 @@
-import { prefixFamily } from "../base/prefix.ts";
+import { type Prefix, prefixFamily } from "../base/prefix.ts";
 import { TakenSubnets } from "./choose-subnet.ts";
 import type { ClaimEntry, ClaimStore } from "./claim-store.ts";
 import { claimName, type Holder, heldBy, keptFor } from "./subnet-claim.ts";
-import type { SubnetSpace } from "./subnet-space.ts";
+import { type Span, type SubnetSpace, sameRange } from "./subnet-space.ts";
+
+/** A claim and what it covers of the space. */
+interface Known {
+  readonly entry: ClaimEntry;
+  readonly span: Span | undefined;
+}
 
 /**
  * What the datastore held when it was last listed, and what has been learnt since by winning and losing claims. It may
@@ -11,26 +17,35 @@ import type { SubnetSpace } from "./subnet-space.ts";
 export class ClaimView {
   readonly space: SubnetSpace;
   readonly taken = new TakenSubnets();
-  readonly #entries: Map<string, ClaimEntry>;
+  readonly #known = new Map<string, Known>();
   readonly #byNode = new Map<string, ClaimEntry[]>();
 
-  private constructor(space: SubnetSpace, entries: Map<string, ClaimEntry>) {
+  private constructor(space: SubnetSpace) {
     this.space = space;
-    this.#entries = entries;
-    for (const entry of entries.values()) this.#index(entry);
   }
 
+  /** What has not changed since `previous` is not decoded again: in a race for a full network this is the larger cost. */
   static async load(store: ClaimStore, space: SubnetSpace, previous?: ClaimView): Promise<ClaimView> {
-    return new ClaimView(space, await store.list(previous === undefined ? undefined : previous.#entries));
+    const before = previous !== undefined && sameRange(previous.space.range, space.range) ? previous.#known : undefined;
+    const view = new ClaimView(space);
+    for (const object of await store.list()) {
+      const known = before?.get(object.name);
+      if (known?.entry.revision === object.revision) {
+        view.#add(object.name, known);
+        continue;
+      }
+      const entry = store.decode(object);
+      if (entry !== undefined) view.#add(object.name, { entry, span: space.spanOf(entry.subnet) });
+    }
+    return view;
   }
 
   won(entry: ClaimEntry): void {
-    this.#entries.set(claimName(entry.subnet), entry);
-    this.#index(entry);
+    this.#add(claimName(entry.subnet), { entry, span: this.space.spanOf(entry.subnet) });
   }
 
-  /** Someone else has this subnet; who it is does not matter. */
-  lost(subnet: ClaimEntry["subnet"]): void {
+  /** Someone has this subnet, or is about to; who it is does not matter. */
+  lost(subnet: Prefix): void {
     const span = this.space.spanOf(subnet);
     if (span !== undefined) this.taken.add(span);
   }
@@ -47,15 +62,16 @@ export class ClaimView {
 
   /** All that keeps subnets of this space from being leased. */
   inSpace(): readonly ClaimEntry[] {
-    return [...this.#entries.values()].filter(({ subnet }) => this.space.spanOf(subnet) !== undefined);
+    return [...this.#known.values()].filter(({ span }) => span !== undefined).map(({ entry }) => entry);
   }
 
-  #index(entry: ClaimEntry): void {
-    this.lost(entry.subnet);
-    const node = entry.claim?.node;
+  #add(name: string, known: Known): void {
+    this.#known.set(name, known);
+    if (known.span !== undefined) this.taken.add(known.span);
+    const node = known.entry.claim?.node;
     if (node === undefined) return;
     const others = this.#byNode.get(node);
-    if (others === undefined) this.#byNode.set(node, [entry]);
-    else others.push(entry);
+    if (others === undefined) this.#byNode.set(node, [known.entry]);
+    else others.push(known.entry);
   }
 }

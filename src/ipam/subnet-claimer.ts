@@ -39,7 +39,7 @@ export type RenewOutcome =
   /** It expired while the node was away, or was deleted. `to`: who has it now; absent when nobody has. */
   | { readonly type: "lost"; readonly subnet: Prefix; readonly to?: SubnetClaim };
 
-/** Losing so often means that the view is behind. */
+/** Losing that often more than winning, since the view was loaded, means that it is behind. */
 const lossesBeforeReload = 4;
 const viewLifetimeMs = 10_000;
 
@@ -51,7 +51,10 @@ export class SubnetClaimer {
   readonly #store: ClaimStore;
   readonly #options: ClaimerOptions;
   #view: ClaimView | undefined;
+  #loading: { readonly range: NetworkRange; readonly view: Promise<ClaimView> } | undefined;
   #loadedAt = 0;
+  #wins = 0;
+  #losses = 0;
 
   constructor(options: ClaimerOptions) {
     this.#options = options;
@@ -60,7 +63,7 @@ export class SubnetClaimer {
 
   /**
    * One subnet for the holder: what is reserved for it, else what it has already (`previous` first), else `previous`
-   * when nobody has it, else a random free one. Idempotent.
+   * when nobody has it, else a random free one. Idempotent; different holders may claim at the same time.
    *
    * @throws TwillError `exhausted` when none is free, `invalid` for an impossible range.
    */
@@ -120,24 +123,25 @@ export class SubnetClaimer {
 
   async #take(range: NetworkRange, holder: Holder, previous: Prefix | undefined): Promise<HeldSubnet> {
     const { clock, random } = this.#options;
-    let view = await this.#current(range);
-    let looksFull = false;
-    for (let losses = 0; ; ) {
+    for (let looksFull = false; ; ) {
+      const view = await this.#current(range);
       const subnet = chooseSubnet(view.space, view.taken, previous, random);
-      if (subnet !== undefined) {
-        const entry = await this.#store.create(subnet, { ...holder, claimedAt: clock.now(), reserved: false });
-        if (entry !== undefined) {
-          const surplus = subnetsOf(view.claimsOf(holder));
-          view.won(entry);
-          return heldSubnet(entry, surplus);
-        }
-        view.lost(subnet);
-        if (++losses % lossesBeforeReload !== 0) continue;
-      } else {
+      if (subnet === undefined) {
         if (looksFull) throw subnetsExhausted(view);
         looksFull = true;
+        await this.#load(range);
+        continue;
       }
-      view = await this.#load(range);
+      // Before the attempt, so that claims under way at the same time try another; it is not free whoever gets it.
+      view.lost(subnet);
+      const entry = await this.#store.create(subnet, { ...holder, claimedAt: clock.now(), reserved: false });
+      if (entry !== undefined) {
+        const surplus = subnetsOf(view.claimsOf(holder));
+        this.#wins++;
+        (this.#view ?? view).won(entry);
+        return heldSubnet(entry, surplus);
+      }
+      if (++this.#losses >= lossesBeforeReload + this.#wins) await this.#load(range);
     }
   }
 
@@ -147,10 +151,24 @@ export class SubnetClaimer {
     return this.#load(range);
   }
 
+  /** Claims under way at the same time share one listing. */
   async #load(range: NetworkRange): Promise<ClaimView> {
-    this.#view = await ClaimView.load(this.#store, subnetSpace(range), this.#view);
-    this.#loadedAt = this.#options.clock.monotonic();
-    return this.#view;
+    if (this.#loading === undefined || !sameRange(this.#loading.range, range)) {
+      const view = ClaimView.load(this.#store, subnetSpace(range), this.#view);
+      this.#loading = { range, view };
+    }
+    const loading = this.#loading;
+    try {
+      const view = await loading.view;
+      if (this.#loading !== loading) return view;
+      this.#view = view;
+      this.#loadedAt = this.#options.clock.monotonic();
+      this.#wins = 0;
+      this.#losses = 0;
+      return view;
+    } finally {
+      if (this.#loading === loading) this.#loading = undefined;
+    }
   }
 }
 
