@@ -15,10 +15,14 @@ import { EINTR, EINVAL, errnoError } from "./errno.ts";
  * - open, fcntl and ioctl are variadic in C. On x86-64 and arm64 Linux integer and pointer arguments are passed alike
  *   in both conventions, so they may be called as if they were not.
  */
-const { i32, u32, u64, ptr } = FFIType;
+const { i32, i64, u32, u64, ptr } = FFIType;
 
 const library = dlopen("libc.so.6", {
   __errno_location: { args: [], returns: ptr },
+  // POSIX AIO, for link-deleter.ts: a struct aiocb each.
+  aio_error: { args: [ptr], returns: i32 },
+  aio_return: { args: [ptr], returns: i64 },
+  aio_write: { args: [ptr], returns: i32 },
   accept4: { args: [i32, ptr, ptr, i32], returns: i32 },
   bind: { args: [i32, ptr, u32], returns: i32 },
   close: { args: [i32], returns: i32 },
