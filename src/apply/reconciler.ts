@@ -1,0 +1,405 @@
+import type { Clock } from "../base/clock.ts";
+import type { TwillError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { Problem } from "../base/problem.ts";
+import {
+  EADDRNOTAVAIL,
+  EEXIST,
+  EHOSTUNREACH,
+  EINVAL,
+  ENETDOWN,
+  ENETUNREACH,
+  ENODEV,
+  ENOENT,
+  ESRCH,
+} from "../kernel/errno.ts";
+import type { Rtnl, RtnlEvent, RtnlOperation } from "../kernel/rtnl.ts";
+import {
+  type DesiredAddress,
+  type DesiredFdbEntry,
+  type DesiredKernel,
+  type DesiredNeighbour,
+  type DesiredRoute,
+  nothingDesired,
+  routeKey,
+} from "../objects/desired.ts";
+import type { FdbEntry, Neighbour } from "../objects/neighbour.ts";
+import { type DeviceAddress, mainTable, type Route, TWILL_ROUTE_PROTOCOL } from "../objects/route.ts";
+import { addressKind } from "./address-kind.ts";
+import { Contention } from "./contention.ts";
+import type { EntryKindName } from "./entry-kind.ts";
+import { type AnyEntryTable, EntryTable, type EntryWork, type EntryWrite } from "./entry-table.ts";
+import { type FdbRemotes, fdbKind } from "./fdb-kind.ts";
+import { type ChecksumOffload, LinkTable } from "./link-table.ts";
+import { neighbourKind } from "./neighbour-kind.ts";
+import { additions, removals } from "./order.ts";
+import { Retries } from "./retries.ts";
+import { describeForeign, isOurs, RouteConflicts } from "./route-conflicts.ts";
+import { routeKind } from "./route-kind.ts";
+import { type SysctlAccess, SysctlTable } from "./sysctl-table.ts";
+import { Writer } from "./writer.ts";
+
+export interface ReconcilerOptions {
+  readonly rtnl: Rtnl;
+  readonly sysctl: SysctlAccess;
+  /** Absent: checksum offload is left alone. */
+  readonly offload?: ChecksumOffload;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Called before a kernel setting is changed, with what it was. */
+  readonly onSysctlChange?: (path: string, before: string) => void;
+}
+
+export interface ApplyReport {
+  /** Changes asked of the kernel in this flush, by operation ("route.add", "link.set", "sysctl", "ethtool"). */
+  readonly writes: Readonly<Record<string, number>>;
+  /** What does not hold now, after this flush; also what failed in an earlier one and is not due again. */
+  readonly problems: readonly Problem[];
+  /** Objects that wait for a link or device. Problems only when it takes long. */
+  readonly waiting: number;
+  /** Milliseconds after which flush should be called again, whether or not an event comes. */
+  readonly retryIn?: number;
+}
+
+/** The kernel says that what should go is gone. */
+const goneAlready: ReadonlySet<number> = new Set([ENOENT, ESRCH, EADDRNOTAVAIL, ENODEV]);
+/** The kernel cannot resolve the gateway now: the link is down, or its address is not there yet. */
+const unreachable: ReadonlySet<number> = new Set([ENETUNREACH, EHOSTUNREACH, ENETDOWN, EINVAL]);
+
+/**
+ * Brings the kernel to what is desired and keeps it there. It holds a view of the kernel's actual objects, full after the
+ * first flush and kept by the events that the caller feeds in; each flush compares only what either side has changed.
+ * Ours, and removed when not desired: routes of our protocol, VXLAN devices with our alias, and what stands on those.
+ *
+ * The caller feeds all events that there are, then calls flush; a flush in the middle would only answer old news.
+ * Synchronous, and to be called in the network namespace of its sysctls.
+ */
+export class Reconciler {
+  readonly #rtnl: Rtnl;
+  readonly #log: Log;
+  readonly #retries: Retries;
+  readonly #contention: Contention;
+  readonly #links: LinkTable;
+  readonly #sysctls: SysctlTable;
+  readonly #address: EntryTable<DesiredAddress, DeviceAddress>;
+  readonly #neighbour: EntryTable<DesiredNeighbour, Neighbour>;
+  readonly #fdb: EntryTable<DesiredFdbEntry, FdbRemotes, FdbEntry>;
+  readonly #route: EntryTable<DesiredRoute, Route>;
+  readonly #tables: readonly AnyEntryTable[];
+  /** Keys of our routes that somebody else's route may have replaced. */
+  readonly #contested = new Set<string>();
+  #desired: DesiredKernel | undefined;
+  #synced = false;
+
+  constructor(options: ReconcilerOptions) {
+    this.#rtnl = options.rtnl;
+    this.#log = options.log;
+    this.#retries = new Retries(options.clock);
+    this.#contention = new Contention(options.clock);
+    this.#address = new EntryTable(addressKind, this.#retries);
+    this.#neighbour = new EntryTable(neighbourKind, this.#retries);
+    this.#fdb = new EntryTable(fdbKind, this.#retries);
+    this.#route = new EntryTable(routeKind, this.#retries);
+    this.#tables = [this.#address, this.#neighbour, this.#fdb, this.#route];
+    this.#links = new LinkTable({
+      rtnl: options.rtnl,
+      retries: this.#retries,
+      offload: options.offload,
+      onGone: (index) => {
+        for (const table of this.#tables) table.drop(index);
+      },
+    });
+    this.#sysctls = new SysctlTable({
+      sysctl: options.sysctl,
+      retries: this.#retries,
+      onChange: options.onSysctlChange,
+    });
+  }
+
+  /** Nothing is written before the next flush. Objects that stay equal are not looked at again. */
+  setDesired(desired: DesiredKernel): void {
+    this.#desired = desired;
+    this.#links.setDesired(desired);
+    this.#sysctls.setDesired(desired);
+    for (const table of this.#tables) {
+      for (const key of table.setDesired(desired)) this.#contention.forget(`${table.kind.name} ${key}`);
+    }
+  }
+
+  /** Takes away everything of ours. Kernel settings stay; who recorded them puts them back. */
+  removeAll(): ApplyReport {
+    this.setDesired(nothingDesired);
+    this.resync();
+    return this.flush();
+  }
+
+  /** The next flush reads the kernel anew: after lost messages, and now and then, for what the kernel does not announce. */
+  resync(): void {
+    this.#synced = false;
+  }
+
+  onEvent(event: RtnlEvent): void {
+    if (!this.#synced) return;
+    switch (event.type) {
+      case "link":
+        if (event.change === "new") this.#links.seen(event.link);
+        else this.#links.gone(event.link.index);
+        return;
+      case "address":
+        this.#onAddress(event.address.device);
+        if (event.change === "delete") this.#links.suspect(event.address.device);
+        this.#onEntry(this.#address, event.change, event.address);
+        return;
+      case "neighbour":
+        this.#onEntry(this.#neighbour, event.change, event.neighbour);
+        return;
+      case "fdb":
+        this.#onEntry(this.#fdb, event.change, event.entry);
+        return;
+      case "route":
+        this.#onRoute(event.change, event.route);
+        return;
+      case "rule":
+        return;
+      case "overrun":
+        this.#log.info("the kernel's notifications overran; reading everything again");
+        this.resync();
+    }
+  }
+
+  /**
+   * Makes the kernel as desired, as far as it can be now. A second flush without events in between writes nothing.
+   * @throws TwillError when the kernel cannot be read; the next flush starts with a full read.
+   */
+  flush(): ApplyReport {
+    const writer = new Writer(this.#rtnl, this.#log);
+    if (this.#desired !== undefined) {
+      try {
+        this.#flush(writer);
+      } catch (error) {
+        this.#synced = false;
+        throw error;
+      }
+    }
+    const retryIn = this.#marked() ? 0 : this.#retries.nextIn;
+    return {
+      writes: writer.writes,
+      problems: this.#retries.problems(),
+      waiting: this.#retries.waiting,
+      ...(retryIn === undefined ? {} : { retryIn }),
+    };
+  }
+
+  #flush(writer: Writer): void {
+    if (!this.#synced) this.#readAll();
+    this.#markDue();
+    this.#sysctls.reconcile("global", writer);
+    this.#links.reconcile(writer);
+    this.#readSuspects();
+    for (const name of this.#links.takeMade()) this.#sysctls.markDevice(name);
+    this.#sysctls.reconcile("tunnels", writer);
+    const retaken = this.#readContested();
+
+    const strays = this.#links.strays();
+    const work: Record<EntryKindName, EntryWork> = {
+      address: this.#address.take(this.#links.state, strays),
+      neighbour: this.#neighbour.take(this.#links.state, strays),
+      fdb: this.#fdb.take(this.#links.state, strays),
+      route: this.#route.take(this.#links.state, strays),
+    };
+    const conflicts = new RouteConflicts(this.#rtnl);
+    for (const { kind, when } of additions) {
+      for (const { write, error } of this.#write(kind, work[kind][when], writer)) {
+        if (error.errno === EEXIST && kind === "route") this.#onConflict(write, error, conflicts, retaken, writer);
+        else this.#onFailure(kind, write, error);
+      }
+    }
+    for (const kind of removals) {
+      for (const { write, error } of this.#write(kind, work[kind].stray, writer)) this.#onFailure(kind, write, error);
+    }
+    this.#links.removeStrays(writer);
+  }
+
+  /** All in one batch; what failed comes back. */
+  #write(kind: EntryKindName, writes: readonly EntryWrite[], writer: Writer): readonly Refusal[] {
+    const allowed = writes.filter((write) => this.#mayWrite(kind, write));
+    const results = writer.apply(allowed.flatMap((write) => write.operations));
+    const refusals: Refusal[] = [];
+    let next = 0;
+    for (const write of allowed) {
+      const own = results.slice(next, next + write.operations.length);
+      const error = own.find((result, index) => result !== undefined && !isGone(write.operations[index], result));
+      next += write.operations.length;
+      if (error === undefined) {
+        write.commit();
+        this.#retries.clear(kind, write.key);
+      } else refusals.push({ write, error });
+    }
+    return refusals;
+  }
+
+  #mayWrite(kind: EntryKindName, write: EntryWrite): boolean {
+    if (!this.#contention.wrote(`${kind} ${write.key}`)) return true;
+    this.#retries.record({
+      kind,
+      key: write.key,
+      device: write.device,
+      object: write.object,
+      reason: "somebody else undoes it as soon as it is made",
+      remedy: "stop the other network agent on this node, or look who it is: ip monitor",
+      waiting: false,
+    });
+    return false;
+  }
+
+  #onFailure(kind: EntryKindName, write: EntryWrite, error: TwillError): void {
+    const waiting = kind === "route" && unreachable.has(error.errno ?? 0);
+    this.#retries.record({
+      kind,
+      key: write.key,
+      device: write.device,
+      object: write.object,
+      reason: error.message,
+      remedy: error.remedy ?? "the agent tries again; compare with: ip route, ip neighbour, bridge fdb",
+      waiting,
+    });
+  }
+
+  /** A route is there already. Ours: it was only unknown to us. On our tunnel, or put over ours: it goes. Else it stays. */
+  #onConflict(
+    write: EntryWrite,
+    error: TwillError,
+    conflicts: RouteConflicts,
+    retaken: ReadonlySet<string>,
+    writer: Writer,
+  ): void {
+    const { key, device } = write;
+    const blocker = conflicts.at(key);
+    if (blocker === undefined) {
+      this.#onFailure("route", write, error);
+      return;
+    }
+    if (isOurs(blocker)) {
+      this.#seenRoute(blocker);
+      return;
+    }
+    const blockerDevice = blocker.device;
+    const index = this.#links.state(device).index;
+    const mine = retaken.has(key) || (blockerDevice !== undefined && this.#links.isManaged(blockerDevice));
+    const overwrite = mine && index !== undefined ? this.#route.overwrite(key, index) : undefined;
+    if (overwrite !== undefined) {
+      for (const refusal of this.#write("route", [overwrite], writer)) {
+        this.#onFailure("route", refusal.write, refusal.error);
+      }
+      return;
+    }
+    const other = describeForeign(blocker, blockerDevice === undefined ? undefined : this.#links.nameOf(blockerDevice));
+    this.#retries.record({
+      kind: "route",
+      key,
+      device,
+      object: write.object,
+      reason: `a route of somebody else is in its place: ${other}`,
+      remedy: `if nothing needs it, delete it: ip route delete ${other}`,
+      waiting: false,
+    });
+  }
+
+  #readAll(): void {
+    for (const table of this.#tables) table.dropAll();
+    this.#contested.clear();
+    this.#links.load(this.#rtnl.links());
+    for (const route of this.#rtnl.routes({ protocol: TWILL_ROUTE_PROTOCOL, table: mainTable })) this.#seenRoute(route);
+    this.#synced = true;
+    for (const table of this.#tables) table.markAll();
+    this.#sysctls.markAll();
+    this.#contention.prune();
+  }
+
+  #readSuspects(): void {
+    for (const index of this.#links.takeSuspects()) {
+      const name = this.#links.nameOf(index) ?? "";
+      for (const table of this.#tables) table.drop(index);
+      const own = { protocol: TWILL_ROUTE_PROTOCOL, table: mainTable, device: index };
+      for (const route of this.#rtnl.routes(own)) this.#seenRoute(route);
+      if (!this.#links.isManaged(index)) continue;
+      for (const address of this.#rtnl.addresses({ device: index })) this.#address.seen(address, name);
+      for (const neighbour of this.#rtnl.neighbours({ device: index })) this.#neighbour.seen(neighbour, name);
+      for (const entry of this.#rtnl.fdb({ device: index })) this.#fdb.seen(entry, name);
+    }
+  }
+
+  /** Which of our routes were replaced by hand, and not merely joined by another of the same destination. */
+  #readContested(): ReadonlySet<string> {
+    const lost = new Set<string>();
+    if (this.#contested.size === 0) return lost;
+    const present = new Set(
+      this.#rtnl.routes({ protocol: TWILL_ROUTE_PROTOCOL, table: mainTable }).map((route) => routeKey(route)),
+    );
+    for (const key of this.#contested) {
+      const held = this.#route.held(key);
+      if (held === undefined || present.has(key)) continue;
+      this.#route.gone(held, "");
+      lost.add(key);
+    }
+    this.#contested.clear();
+    return lost;
+  }
+
+  #markDue(): void {
+    for (const { kind, key } of this.#retries.due()) {
+      if (kind === "link") this.#links.mark(key);
+      else if (kind === "sysctl") this.#sysctls.mark(key);
+      else this.#tables.find((table) => table.kind.name === kind)?.mark(key);
+    }
+  }
+
+  #marked(): boolean {
+    return this.#tables.some((table) => table.marked > 0) || this.#links.marked > 0 || this.#sysctls.marked > 0;
+  }
+
+  #onAddress(device: number): void {
+    const name = this.#links.nameOf(device);
+    if (name !== undefined) this.#retries.hasten(name);
+  }
+
+  #onEntry<S extends { readonly device: number }>(table: EntryObserver<S>, change: "new" | "delete", entry: S): void {
+    if (!this.#links.isManaged(entry.device)) return;
+    const name = this.#links.nameOf(entry.device) ?? "";
+    if (change === "new") table.seen(entry, name);
+    else table.gone(entry, name);
+  }
+
+  #onRoute(change: "new" | "delete", route: Route): void {
+    if (isOurs(route)) {
+      if (change === "new") this.#seenRoute(route);
+      else this.#route.gone(route, "");
+      return;
+    }
+    if (route.table !== mainTable) return;
+    const key = routeKey(route);
+    if (this.#route.desired.has(key)) {
+      if (change === "new" && this.#route.held(key) !== undefined) this.#contested.add(key);
+      else this.#retries.hastenKey("route", key);
+    }
+    // The link's own network is back: gateways on it resolve again.
+    if (change === "new" && route.device !== undefined) this.#onAddress(route.device);
+  }
+
+  #seenRoute(route: Route): void {
+    this.#route.seen(route, "");
+  }
+}
+
+interface EntryObserver<S> {
+  seen(entry: S, deviceName: string): void;
+  gone(entry: S, deviceName: string): void;
+}
+
+interface Refusal {
+  readonly write: EntryWrite;
+  readonly error: TwillError;
+}
+
+const isGone = (operation: RtnlOperation | undefined, error: TwillError): boolean =>
+  operation?.op.endsWith(".delete") === true && goneAlready.has(error.errno ?? 0);
