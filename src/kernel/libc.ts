@@ -35,6 +35,7 @@ const library = dlopen("libc.so.6", {
   fstatfs: { args: [i32, ptr], returns: i32 },
   getegid: { args: [], returns: u32 },
   geteuid: { args: [], returns: u32 },
+  getpeername: { args: [i32, ptr, ptr], returns: i32 },
   getsockname: { args: [i32, ptr, ptr], returns: i32 },
   getsockopt: { args: [i32, i32, i32, ptr, ptr], returns: i32 },
   ioctl: { args: [i32, u64, u64], returns: i32 },

@@ -8,6 +8,7 @@ const MS_NOEXEC = 8;
 const MS_BIND = 4096;
 const MS_REC = 16384;
 const MS_SHARED = 1 << 20;
+const MNT_DETACH = 2;
 
 /** mount(2) in the mount namespace of the calling process. Flags from include/uapi/linux/mount.h. @throws TwillError. */
 function mount(source: string, target: string, type: string, flags: number, data: string | undefined): void {
@@ -38,3 +39,10 @@ export const mountProc = (target: string): void =>
 /** The devices of the caller's network namespace. */
 export const mountSysfs = (target: string): void =>
   mount("sysfs", target, "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, undefined);
+
+/** At once for new users, and for good when the last one leaves (MNT_DETACH), with everything mounted below. */
+export function unmount(target: string): void {
+  const name = cString(target);
+  const result = trySystemCall("umount2", () => libc.umount2(name, MNT_DETACH));
+  if (result < 0) throw errnoError(-result, { operation: "unmount", object: target });
+}

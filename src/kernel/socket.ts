@@ -132,6 +132,14 @@ export function socketName(fd: number): Uint8Array {
   return address.subarray(0, length[0] ?? 0);
 }
 
+/** The address at the other end of a connected socket, as a sockaddr; undefined when there is no other end any more. */
+export function peerName(fd: number): Uint8Array | undefined {
+  const address = new Uint8Array(128);
+  const length = new Uint32Array([address.length]);
+  const result = trySystemCall("getpeername", () => libc.getpeername(fd, address, length));
+  return result < 0 ? undefined : address.subarray(0, length[0] ?? 0);
+}
+
 export const SHUT_WR = 1;
 export function shutdownSocket(fd: number, how: number): number {
   return trySystemCall("shutdown", () => libc.shutdown(fd, how));
