@@ -60,9 +60,16 @@ export class ClaimView {
     return own.sort((a, b) => Number(b.claim?.reserved ?? false) - Number(a.claim?.reserved ?? false));
   }
 
-  /** All that keeps subnets of this space from being leased. */
-  inSpace(): readonly ClaimEntry[] {
-    return [...this.#known.values()].filter(({ span }) => span !== undefined).map(({ entry }) => entry);
+  /** Of the claims in this space: how many are reservations, and when the first of the others ends unless it is renewed. */
+  summary(): { readonly reserved: number; readonly firstEnd: number | undefined } {
+    let reserved = 0;
+    let firstEnd: number | undefined;
+    for (const { entry, span } of this.#known.values()) {
+      if (span === undefined) continue;
+      if (entry.claim?.reserved) reserved++;
+      if (entry.expiresAt !== undefined && entry.expiresAt < (firstEnd ?? Infinity)) firstEnd = entry.expiresAt;
+    }
+    return { reserved, firstEnd };
   }
 
   #add(name: string, known: Known): void {

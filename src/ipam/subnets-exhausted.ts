@@ -8,12 +8,10 @@ export function subnetsExhausted(view: ClaimView): TwillError {
   const { network, subnetLength, subnetMin, subnetMax } = range;
   const whole = subnetCount(network, subnetLength) === BigInt(count);
   const which = whole ? `${count} subnets of ${network}` : `${count} subnets from ${subnetMin} to ${subnetMax}`;
-  const entries = view.inSpace();
-  const reserved = entries.filter(({ claim }) => claim?.reserved).length;
-  const next = entries.reduce((soonest, { expiresAt }) => Math.min(soonest, expiresAt ?? soonest), Infinity);
+  const { reserved, firstEnd } = view.summary();
   const notes = [
     ...(reserved > 0 ? [`${reserved} of them reserved`] : []),
-    ...(next < Infinity ? [`the next lease ends ${new Date(next).toISOString()} unless it is renewed`] : []),
+    ...(firstEnd === undefined ? [] : [`the next lease ends ${new Date(firstEnd).toISOString()} unless it is renewed`]),
   ];
   return new TwillError("exhausted", `all ${which} are leased${notes.length > 0 ? ` (${notes.join("; ")})` : ""}`, {
     operation: "claim subnet",

@@ -10,7 +10,7 @@ import { EmbeddedDatastore } from "../../src/store/embedded/embedded.ts";
 import { tenSlashEight } from "./range.ts";
 
 /** Nodes that ask at the same time. The datastore writes what waits together in one commit. */
-const parallel = 128;
+const parallel = 64;
 
 const [file = "", name = "", length = ""] = process.argv.slice(2);
 const store = await EmbeddedDatastore.open(file, { lockTimeout: 60_000 });
