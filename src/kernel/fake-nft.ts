@@ -183,8 +183,8 @@ export class FakeNft implements Nft {
     if (chain.base === undefined) return 0;
     const { base } = found.chain;
     if (base === undefined) return EEXIST;
-    if (base.type !== chain.base.type || base.hook !== chain.base.hook || base.priority !== chain.base.priority)
-      return EEXIST;
+    if (base.type !== chain.base.type) return EEXIST;
+    if (base.hook !== chain.base.hook || base.priority !== chain.base.priority) return EOPNOTSUPP;
     found.chain = { ...found.chain, base: chain.base };
     return 0;
   }
@@ -201,8 +201,7 @@ export class FakeNft implements Nft {
     if (place.at === "end") chain.rules.push(added);
     else if (place.at === "start") chain.rules.unshift(added);
     else {
-      const { handle: next } = place;
-      const at = chain.rules.findIndex(({ handle }) => handle === next);
+      const at = chain.rules.findIndex(({ handle }) => handle === place.handle);
       if (at < 0) return ENOENT;
       chain.rules.splice(place.at === "after" ? at + 1 : at, place.at === "instead" ? 1 : 0, added);
     }

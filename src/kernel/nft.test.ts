@@ -197,7 +197,7 @@ describe.each(Object.entries(machines))("%s", (_, machine) => {
       op: "chain.add",
       chain: { ...at, name: "forward", base: { type: "filter", hook: "forward", priority: 7, policy: "accept" } },
     };
-    expect(outcome(nft, moved)).toStartWith("EEXIST");
+    expect(outcome(nft, moved)).toMatch(/^(EOPNOTSUPP|EEXIST)/); // differs by version
   });
 
   test("a generation that is no longer so is a conflict", () => {

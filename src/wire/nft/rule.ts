@@ -18,7 +18,8 @@ const NFTA_RULE_USERDATA = 7;
 
 /** Where a new rule goes: to the end, or next to the rule with that handle, or into its place. */
 export type RulePlace =
-  | { readonly at: "end" | "start" }
+  | { readonly at: "end" }
+  | { readonly at: "start" }
   | { readonly at: "before" | "after" | "instead"; readonly handle: number };
 
 export function newRule(rule: NftRule, place: RulePlace): NetlinkRequest {
