@@ -14,6 +14,7 @@ import {
   ESRCH,
 } from "../kernel/errno.ts";
 import type { Rtnl, RtnlEvent, RtnlOperation } from "../kernel/rtnl.ts";
+import type { Sysctls } from "../kernel/sysctl.ts";
 import {
   type DesiredAddress,
   type DesiredFdbEntry,
@@ -36,18 +37,16 @@ import { additions, removals } from "./order.ts";
 import { Retries } from "./retries.ts";
 import { describeForeign, isOurs, RouteConflicts } from "./route-conflicts.ts";
 import { routeKind } from "./route-kind.ts";
-import { type SysctlAccess, SysctlTable } from "./sysctl-table.ts";
+import { SysctlTable } from "./sysctl-table.ts";
 import { Writer } from "./writer.ts";
 
 export interface ReconcilerOptions {
   readonly rtnl: Rtnl;
-  readonly sysctl: SysctlAccess;
+  readonly sysctl: Sysctls;
   /** Absent: checksum offload is left alone. */
   readonly offload?: ChecksumOffload;
   readonly clock: Clock;
   readonly log: Log;
-  /** Called before a kernel setting is changed, with what it was. */
-  readonly onSysctlChange?: (path: string, before: string) => void;
 }
 
 export interface ApplyReport {
@@ -109,11 +108,7 @@ export class Reconciler {
         for (const table of this.#tables) table.drop(index);
       },
     });
-    this.#sysctls = new SysctlTable({
-      sysctl: options.sysctl,
-      retries: this.#retries,
-      onChange: options.onSysctlChange,
-    });
+    this.#sysctls = new SysctlTable(options.sysctl, this.#retries);
   }
 
   /** Nothing is written before the next flush. Objects that stay equal are not looked at again. */

@@ -41,18 +41,18 @@ describe("compile", () => {
 
   test("sysctls: accept_ra before forwarding, and loose rp_filter on our device", () => {
     const advertised = { ...local, underlay: { ...local.underlay, routerAdvertisements: true } };
-    expect(compile(network, advertised, []).sysctls.map(({ path, value }) => `${path}=${value}`)).toEqual([
-      "net/ipv4/ip_forward=1",
-      "net/ipv6/conf/eth0/accept_ra=2",
-      "net/ipv6/conf/all/forwarding=1",
-      "net/ipv4/conf/flannel.1/rp_filter=2",
-      "net/ipv6/conf/flannel.1/accept_ra=0",
-      "net/ipv6/conf/flannel-v6.1/disable_ipv6=0",
-      "net/ipv6/conf/flannel-v6.1/accept_ra=0",
+    expect(compile(network, advertised, []).sysctls.map(({ name, value }) => `${name.join("/")}=${value}`)).toEqual([
+      "ipv4/ip_forward=1",
+      "ipv6/conf/eth0/accept_ra=2",
+      "ipv6/conf/all/forwarding=1",
+      "ipv4/conf/flannel.1/rp_filter=2",
+      "ipv6/conf/flannel.1/accept_ra=0",
+      "ipv6/conf/flannel-v6.1/disable_ipv6=0",
+      "ipv6/conf/flannel-v6.1/accept_ra=0",
     ]);
-    const v4 = compile(onlyFamily(network, 4), advertised, []).sysctls.map(({ path }) => path);
-    expect(v4).not.toContain("net/ipv6/conf/all/forwarding");
-    expect(v4).not.toContain("net/ipv6/conf/eth0/accept_ra");
+    const v4 = compile(onlyFamily(network, 4), advertised, []).sysctls.map(({ name }) => name.join("/"));
+    expect(v4).not.toContain("ipv6/conf/all/forwarding");
+    expect(v4).not.toContain("ipv6/conf/eth0/accept_ra");
   });
 
   test("of two nodes with one subnet, the first by name keeps it and both are named", () => {

@@ -50,9 +50,10 @@ export interface TunnelDevice {
   readonly txChecksumOffload: boolean;
 }
 
-/** One kernel setting, by its path below /proc/sys ("net/ipv4/ip_forward"). */
+/** One network setting of the kernel. */
 export interface SysctlSetting {
-  readonly path: string;
+  /** Its path below /proc/sys/net, in parts, for device names hold dots: ["ipv4", "ip_forward"]. */
+  readonly name: readonly string[];
   readonly value: string;
   /** The device it belongs to, when it exists only together with that device. */
   readonly device?: string;

@@ -66,8 +66,8 @@ export interface DesiredRoute {
 }
 
 export interface DesiredSysctl {
-  /** Below /proc/sys. */
-  readonly path: string;
+  /** Path below /proc/sys/net, in parts: ["ipv4", "conf", "flannel.1", "rp_filter"]. */
+  readonly name: readonly string[];
   readonly value: string;
   readonly device?: string;
   readonly optional?: boolean;
@@ -82,6 +82,8 @@ export const neighbourKey = (of: Pick<DesiredNeighbour, "device" | "address">): 
 export const fdbKey = (of: Pick<DesiredFdbEntry, "device" | "mac">): string => `${of.device} ${of.mac}`;
 export const routeKey = (of: Pick<DesiredRoute, "destination" | "metric">): string =>
   of.metric === defaultMetric(prefixFamily(of.destination)) ? of.destination : `${of.destination} metric ${of.metric}`;
+
+export const sysctlKey = (of: Pick<DesiredSysctl, "name">): string => of.name.join("/");
 
 export const nothingDesired: DesiredKernel = {
   links: new Map(),

@@ -47,7 +47,7 @@ const state: NodeState = {
   forwarding: [{ peer: "b", device: "flannel.1", mac, remote: parseAddress("192.168.0.2") }],
   podMtu: 1450,
   subnets: [parsePrefix("10.244.0.0/24")],
-  sysctls: [{ path: "net/ipv4/ip_forward", value: "1" }],
+  sysctls: [{ name: ["ipv4", "ip_forward"], value: "1" }],
   problems: [],
 };
 
@@ -64,7 +64,7 @@ test("every entry becomes one kernel object under the key that the kernel knows 
     ["10.244.1.0/24", 0],
     ["fd00::/64", 1024],
   ]);
-  expect([...desired.sysctls.keys()]).toEqual(["net/ipv4/ip_forward"]);
+  expect([...desired.sysctls.keys()]).toEqual(["ipv4/ip_forward"]);
 });
 
 test("which peer it was for is not the kernel's business", () => {

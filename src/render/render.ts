@@ -1,6 +1,14 @@
 import { baseOf, lengthOf, prefixFamily } from "../base/prefix.ts";
 import type { NodeState } from "../model/node-state.ts";
-import { addressKey, type DesiredKernel, defaultMetric, fdbKey, neighbourKey, routeKey } from "../objects/desired.ts";
+import {
+  addressKey,
+  type DesiredKernel,
+  defaultMetric,
+  fdbKey,
+  neighbourKey,
+  routeKey,
+  sysctlKey,
+} from "../objects/desired.ts";
 
 /**
  * NodeState → the kernel objects that rtnetlink and sysctl hold (nftables: nft.ts). Pure. An entry whose key comes twice
@@ -30,11 +38,7 @@ export function render(state: NodeState): DesiredKernel {
       routeKey,
       (route) => route,
     ),
-    sysctls: keyed(
-      state.sysctls,
-      ({ path }) => path,
-      (setting) => setting,
-    ),
+    sysctls: keyed(state.sysctls, sysctlKey, (setting) => setting),
   };
 }
 
