@@ -61,7 +61,8 @@ export function described({ document, node }: Place): string {
 const cut = (text: string): string => (text.length > 80 ? `${text.slice(0, 79)}…` : text);
 
 interface About<A> {
-  readonly meaning: string;
+  /** One sentence for the reference documentation; fields that only programs write may do without. */
+  readonly meaning?: string;
   /** Value when absent. */
   readonly absent?: A;
   /** In words, what holds when absent, where `absent` does not say it. */
@@ -72,7 +73,7 @@ function field<T, A>(about: About<A>, type: string, range: string | undefined, r
   const said = about.default ?? (about.absent === undefined ? undefined : String(about.absent));
   // `absent` is undefined exactly when A is: it is optional only so that most fields need not write it.
   const absent = about.absent as A;
-  return { type, range, meaning: about.meaning, default: said, required: false, absent, read };
+  return { type, range, meaning: about.meaning ?? "", default: said, required: false, absent, read };
 }
 
 /** The same field, without which the object is refused. */
@@ -82,7 +83,7 @@ export const required = <T, A>(optional: Field<T, A>): Field<T, never> => ({
   absent: undefined as never,
 });
 
-export function boolean<A extends boolean | undefined = undefined>(about: About<A>): Field<boolean, A> {
+export function boolean<A extends boolean | undefined = undefined>(about: About<A> = {}): Field<boolean, A> {
   return field(about, "true or false", undefined, (place) => {
     if (place.node.kind === "boolean") return place.node.value;
     const text = place.node.kind === "string" ? place.node.value.toLowerCase() : "";
@@ -114,10 +115,15 @@ export function integer<A extends number | undefined = undefined>(
   });
 }
 
+interface AboutText<A> extends About<A> {
+  readonly type?: string;
+  readonly range?: string;
+}
+
 /** A text. `parse` makes a value of it; what it throws is reported at the field's place. */
-export function text<T = string, A = undefined>(
-  about: About<A> & { readonly type?: string; readonly range?: string; readonly parse?: (text: string) => T },
-): Field<T, A> {
+export function text<A extends string | undefined = undefined>(about?: AboutText<A>): Field<string, A>;
+export function text<T, A = undefined>(about: AboutText<A> & { readonly parse: (text: string) => T }): Field<T, A>;
+export function text<T, A>(about: AboutText<A> & { readonly parse?: (text: string) => T } = {}): Field<T, A> {
   return field(about, about.type ?? "text", about.range, (place) => {
     const { node } = place;
     if (node.kind !== "string") {
@@ -177,12 +183,12 @@ export function object<S extends Schema, A = undefined>(
 }
 
 /** Anything, as it stands in the document: to be read later, or passed on. */
-export function anything<A = undefined>(about: About<A> & { readonly type?: string }): Field<Place, A> {
+export function anything<A = undefined>(about: About<A> & { readonly type?: string } = {}): Field<Place, A> {
   return field(about, about.type ?? "any value", undefined, (place) => place);
 }
 
 /** Anything, as the plain value that JSON.parse gives. */
-export function plain<A = undefined>(about: About<A>): Field<unknown, A> {
+export function plain<A = undefined>(about: About<A> = {}): Field<unknown, A> {
   return field(about, "any value", undefined, ({ node }) => plainValue(node));
 }
 
@@ -192,7 +198,7 @@ export interface ReadOptions {
   /** Unknown fields: refused, or left alone because another program or a later version may write them. */
   readonly unknown?: "refuse" | "ignore";
   /** Says more of an unknown field than that it is unknown. */
-  readonly explainUnknown?: (name: string, place: Place) => JsonError | undefined;
+  readonly explainUnknown?: (name: string, place: Place) => TwillError | undefined;
 }
 
 /** What was read, and where, for checks that need several fields. */
@@ -262,7 +268,7 @@ function matching(names: readonly string[], key: string, anyCase: boolean): stri
   return anyCase ? names.find((name) => name.toLowerCase() === key.toLowerCase()) : undefined;
 }
 
-function unknownField(names: readonly string[], member: JsonMember, place: Place, options: ReadOptions): JsonError {
+function unknownField(names: readonly string[], member: JsonMember, place: Place, options: ReadOptions): TwillError {
   const key = cut(member.key).replace(/\p{C}/gu, "·");
   const at = inside(place, key, member.value);
   const explained = options.explainUnknown?.(member.key, at);

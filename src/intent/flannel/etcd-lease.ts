@@ -57,7 +57,7 @@ export function parseEtcdLease({ key, value }: EtcdLease): Lease {
   const root = rootOf(parseJson(value, { source, code: "corrupt", maxLength: 1 << 16, maxDepth: 16 }));
   const { values, at } = readObject(fields, root, { anyCase: true, unknown: "ignore" });
   const absent = values.PublicIP === undefined || values.PublicIP === "0.0.0.0" || values.PublicIP === "";
-  const publicIp = absent ? undefined : text({ meaning: "", parse: parseUnderlay }).read(at("PublicIP"));
+  const publicIp = absent ? undefined : text({ parse: parseUnderlay }).read(at("PublicIP"));
   const addresses = [publicIp, values.PublicIPv6].filter((address) => address !== undefined);
   const [first] = addresses;
   if (first === undefined || new Set(addresses.map(familyOf)).size !== addresses.length) {

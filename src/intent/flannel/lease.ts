@@ -5,7 +5,7 @@ import { overlaps, type Prefix, parseStrictPrefix, prefixFamily } from "../../ba
 import type { Lease } from "../../model/network.ts";
 import { integer, list, object, plain, readObject, required, rootOf, text, writeObject, wrong } from "../schema.ts";
 import { parseNodeName } from "../subdomain.ts";
-import { unusableFor } from "./range.ts";
+import { unusableFor } from "../unusable-network.ts";
 
 /** Version of the stored object, raised when a reader of the one before would misread it. */
 const version = 1;
@@ -18,15 +18,15 @@ const maxLength = 1 << 16;
 const fields = {
   version: required(integer({ min: 1, max: version, meaning: "Version of this object." })),
   node: required(text({ meaning: "Name of the node.", parse: parseNodeName })),
-  subnets: required(list({ of: text({ meaning: "", parse: parseSubnet }), max: 64, meaning: "Its pods' subnets." })),
-  addresses: required(list({ of: text({ meaning: "", parse: parseUnderlay }), max: 2, meaning: "How to reach it." })),
+  subnets: required(list({ of: text({ parse: parseSubnet }), max: 64, meaning: "Its pods' subnets." })),
+  addresses: required(list({ of: text({ parse: parseUnderlay }), max: 2, meaning: "How to reach it." })),
   backendType: required(text({ meaning: "Backend that it runs.", parse: parseBackendType })),
   backendData: object({
     meaning: "What that backend tells its peers, by family.",
     fields: { 4: plain({ meaning: "For IPv4." }), 6: plain({ meaning: "For IPv6." }) },
   }),
-  underlays: list({ of: text({ meaning: "", parse: parseStrictPrefix }), max: 16, meaning: "Networks of its link." }),
-  peerPort: integer({ min: 1, max: 65535, meaning: "TCP port of its agent." }),
+  underlays: list({ of: text({ parse: parseStrictPrefix }), max: 16, meaning: "Networks of its link." }),
+  peerPort: integer({ min: 1, max: 65535, meaning: "UDP port on which its agent measures." }),
 };
 
 export function encodeLease(lease: Lease): Uint8Array {
@@ -36,7 +36,7 @@ export function encodeLease(lease: Lease): Uint8Array {
 /** @throws TwillError `corrupt` for what no version wrote, `unsupported` for a version after this one. */
 export function decodeLease(bytes: Uint8Array, source = "a node's lease"): Lease {
   const root = rootOf(parseJson(bytes, { source, code: "corrupt", maxLength, maxDepth: 16 }));
-  const found = readObject({ version: plain({ meaning: "" }) }, root, { unknown: "ignore" }).values.version;
+  const found = readObject({ version: plain() }, root, { unknown: "ignore" }).values.version;
   if (typeof found === "number" && found > version) {
     throw new TwillError("unsupported", `it has version ${found}; this Twill reads up to ${version}`, {
       operation: "read",
