@@ -20,7 +20,7 @@ export const addressKind: EntryKind<DesiredAddress, DeviceAddress> = {
   add: (desired, device) => ({ op: "address.replace", address: wanted(desired, device) }),
   // An address whose DAD failed stays so when it is replaced.
   change: (desired, device, held) => [
-    { op: "address.delete", address: held },
+    ...(held === undefined ? [] : [{ op: "address.delete", address: held } as const]),
     { op: "address.replace", address: wanted(desired, device) },
   ],
   remove: (held) => [{ op: "address.delete", address: held }],

@@ -26,6 +26,7 @@ export interface EntryKind<D extends { readonly device: string }, A extends { re
   /** What is held once the desired entry is written. */
   written(desired: D, device: number): A;
   add(desired: D, device: number): RtnlOperation;
-  change(desired: D, device: number, held: A): readonly RtnlOperation[];
+  /** `held`: what stands there, ours or not; undefined when nothing does but adding it failed for what is around. */
+  change(desired: D, device: number, held: A | undefined): readonly RtnlOperation[];
   remove(held: A): readonly RtnlOperation[];
 }

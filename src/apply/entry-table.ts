@@ -153,12 +153,10 @@ export class EntryTable<
     return { missing, changed, stray };
   }
 
-  /** Puts the desired entry in the place of whatever is there. */
-  overwrite(key: string, device: number): EntryWrite | undefined {
+  /** Puts the desired entry in the place of what stands there and is not ours. */
+  overwrite(key: string, device: number, other: A | undefined): EntryWrite | undefined {
     const desired = this.#desired.get(key);
-    if (desired === undefined) return undefined;
-    const place = this.kind.written(desired, device);
-    return this.#addition(key, desired, device, this.kind.change(desired, device, place));
+    return desired && this.#addition(key, desired, device, this.kind.change(desired, device, other));
   }
 
   #resting(key: string): boolean {

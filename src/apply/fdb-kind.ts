@@ -43,8 +43,9 @@ export const fdbKind: EntryKind<DesiredFdbEntry, FdbRemotes, FdbEntry> = {
   add: (desired, device) => ({ op: "fdb.replace", entry: wanted(desired, device) }),
   // Replacing swaps the first remote for the right one without a gap (vxlan_fdb_replace); the others go afterwards.
   change(desired, device, held) {
-    const right = held.permanent && held.remotes.includes(desired.remote);
-    const wrong = held.remotes.filter((remote) => remote !== desired.remote);
+    const remotes = held?.remotes ?? [];
+    const right = held?.permanent === true && remotes.includes(desired.remote);
+    const wrong = remotes.filter((remote) => remote !== desired.remote);
     const left = right ? wrong : wrong.slice(1);
     return [
       ...(right ? [] : [{ op: "fdb.replace", entry: wanted(desired, device) } as const]),

@@ -173,7 +173,9 @@ export class LinkTable {
       this.#fail(name, reason, "bring the device back, or start the agent with another interface", true);
       return;
     }
-    const link = this.#named(name);
+    let link = this.#named(name);
+    // A new alias of a device that is down is not announced (netdev_state_change), so ours may look like a foreign one.
+    if (link !== undefined && !isOurTunnel(link)) link = this.#reread(name);
     const difference = link === undefined ? undefined : tunnelDifference(desired, underlay, link);
     if (link !== undefined && difference !== undefined) {
       if (!isOurTunnel(link)) {

@@ -205,7 +205,8 @@ export class Reconciler {
     const conflicts = new RouteConflicts(this.#rtnl);
     for (const { kind, when } of additions) {
       for (const { write, error } of this.#write(kind, work[kind][when], writer)) {
-        if (error.errno === EEXIST && kind === "route") this.#onConflict(write, error, conflicts, retaken, writer);
+        if (kind === "route" && (error.errno === EEXIST || error.errno === EINVAL))
+          this.#onConflict(write, error, conflicts, retaken, writer);
         else this.#onFailure(kind, write, error);
       }
     }
@@ -260,7 +261,10 @@ export class Reconciler {
     });
   }
 
-  /** A route is there already. Ours: it was only unknown to us. On our tunnel, or put over ours: it goes. Else it stays. */
+  /**
+   * Another route is in the way: at the same place (EEXIST), or one that leads IPv6 elsewhere on the search for the gateway
+   * (EINVAL). Ours was only unknown to us. One on our tunnel, or put over ours, goes; any other stays and is named.
+   */
   #onConflict(
     write: EntryWrite,
     error: TwillError,
@@ -270,25 +274,23 @@ export class Reconciler {
   ): void {
     const { key, device } = write;
     const blocker = conflicts.at(key);
-    if (blocker === undefined) {
-      this.#onFailure("route", write, error);
-      return;
-    }
-    if (isOurs(blocker)) {
+    if (blocker !== undefined && isOurs(blocker)) {
       this.#seenRoute(blocker);
       return;
     }
-    const blockerDevice = blocker.device;
     const index = this.#links.state(device).index;
-    const mine = retaken.has(key) || (blockerDevice !== undefined && this.#links.isManaged(blockerDevice));
-    const overwrite = mine && index !== undefined ? this.#route.overwrite(key, index) : undefined;
-    if (overwrite !== undefined) {
-      for (const refusal of this.#write("route", [overwrite], writer)) {
-        this.#onFailure("route", refusal.write, refusal.error);
-      }
+    if (index === undefined || (blocker === undefined && error.errno === EEXIST)) {
+      this.#onFailure("route", write, error);
       return;
     }
-    const other = describeForeign(blocker, blockerDevice === undefined ? undefined : this.#links.nameOf(blockerDevice));
+    const over = blocker?.device;
+    if (blocker === undefined || retaken.has(key) || (over !== undefined && this.#links.isManaged(over))) {
+      const overwrite = this.#route.overwrite(key, index, blocker);
+      const refusals = overwrite === undefined ? [] : this.#write("route", [overwrite], writer);
+      for (const refusal of refusals) this.#onFailure("route", refusal.write, refusal.error);
+      return;
+    }
+    const other = describeForeign(blocker, over === undefined ? undefined : this.#links.nameOf(over));
     this.#retries.record({
       kind: "route",
       key,
@@ -332,9 +334,9 @@ export class Reconciler {
       this.#rtnl.routes({ protocol: TWILL_ROUTE_PROTOCOL, table: mainTable }).map((route) => routeKey(route)),
     );
     for (const key of this.#contested) {
+      if (present.has(key)) continue;
       const held = this.#route.held(key);
-      if (held === undefined || present.has(key)) continue;
-      this.#route.gone(held, "");
+      if (held !== undefined) this.#route.gone(held, "");
       lost.add(key);
     }
     this.#contested.clear();

@@ -1,3 +1,4 @@
+import { hostPrefix, prefixFamily } from "../base/prefix.ts";
 import { type DesiredRoute, routeKey } from "../objects/desired.ts";
 import { mainTable, type Route, TWILL_ROUTE_PROTOCOL } from "../objects/route.ts";
 import type { EntryKind } from "./entry-kind.ts";
@@ -25,11 +26,31 @@ export const routeKind: EntryKind<DesiredRoute, Route> = {
   written: wantedRoute,
   // Exclusive: a route of somebody else to the same destination is never overwritten unasked.
   add: (desired, device) => ({ op: "route.add", route: wantedRoute(desired, device) }),
-  change: (desired, device) => [{ op: "route.replace", route: wantedRoute(desired, device) }],
+  change(desired, device, held) {
+    const replace = { op: "route.replace", route: wantedRoute(desired, device) } as const;
+    if (held?.device === device || !desired.onlink || prefixFamily(desired.destination) === 4) return [replace];
+    // IPv6 refuses an onlink gateway that it would find over another device (ip6_route_check_nh_onlink), and finds ours,
+    // the subnet's first address, over the very route that is to be replaced. A host route for the gateway leads it
+    // right meanwhile. After a crash in between it is a stray of our protocol.
+    const lead = leadTo(desired, device);
+    return [{ op: "route.replace", route: lead }, replace, { op: "route.delete", route: lead }];
+  },
   remove: (held) => [{ op: "route.delete", route: held }],
 };
 
-export function wantedRoute(desired: DesiredRoute, device: number): Route {
+function leadTo({ gateway, metric }: DesiredRoute, device: number): Route {
+  return {
+    destination: hostPrefix(gateway),
+    type: "unicast",
+    table: mainTable,
+    protocol: TWILL_ROUTE_PROTOCOL,
+    scope: "universe",
+    metric,
+    device,
+  };
+}
+
+function wantedRoute(desired: DesiredRoute, device: number): Route {
   const { destination, gateway, onlink, metric, source } = desired;
   return {
     destination,
