@@ -31,8 +31,8 @@ export interface ControlServer {
 export function serveControl<A extends Api>(socketPath: string, methods: Methods<A>): ControlServer {
   const server = Bun.serve({
     unix: socketPath,
-    idleTimeout: 0,
-    fetch: async (request) => {
+    fetch: async (request, self) => {
+      self.timeout(request, 0); // a call may take as long as it takes
       const name = new URL(request.url).pathname.slice(1);
       const method = Object.hasOwn(methods, name) ? methods[name] : undefined;
       if (method === undefined) return new Response(null, { status: 404 });

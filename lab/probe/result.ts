@@ -24,7 +24,11 @@ export interface Pair {
 
 /** Refused is an answer, silence is not, and an ICMP error is a third thing: each has another cause. */
 export type Verdict =
-  | { readonly outcome: "connected"; readonly seen: Address; readonly microseconds: number }
+  | {
+      readonly outcome: "connected";
+      /** The address that the other side saw. Nobody looks at echo requests but the kernel, so there is none for ICMP. */
+      readonly seen?: Address;
+    }
   | { readonly outcome: "refused" }
   | { readonly outcome: "unreachable"; readonly reason: string }
   | {

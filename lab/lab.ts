@@ -1,0 +1,163 @@
+import type { Family } from "../src/base/address.ts";
+import { isCode, TwillError } from "../src/base/errors.ts";
+import { parseNetConf } from "../src/intent/flannel/net-conf.ts";
+import { inNetns } from "../src/kernel/netns.ts";
+import type { ClusterNetwork } from "../src/model/network.ts";
+import { openDatastore } from "../src/store/open.ts";
+import type { CheckResult, LabApi, LabStatus, UpParams } from "./api.ts";
+import { Cluster } from "./cluster.ts";
+import type { Methods, Progress } from "./control.ts";
+import type { LabNode } from "./node.ts";
+import { checkPairs } from "./probe/check.ts";
+import type { RunInPod } from "./probe/loopback.ts";
+import type { Programs } from "./programs.ts";
+import { datastoreUrl, labEnvironment } from "./settings.ts";
+import { planTopology, spread } from "./topology.ts";
+import { setCable } from "./underlay.ts";
+
+/** What the lab does when it is asked (api.ts). All of it lives in the namespaces of the process that holds this object. */
+export class Lab {
+  readonly #directory: string;
+  readonly #programs: Programs;
+  #built: Cluster | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(directory: string, programs: Programs) {
+    this.#directory = directory;
+    this.#programs = programs;
+  }
+
+  readonly methods: Methods<LabApi> = {
+    up: (params, progress, signal) => this.#inTurn(() => this.#up(params, progress, signal)),
+    status: () => this.#status(),
+    check: ({ settle }, progress, signal) => this.#inTurn(() => this.#check(settle, progress, signal)),
+    enter: ({ target }) => this.#cluster.place(target),
+    addPod: ({ node, pod }) => this.#inTurn(async () => ({ addresses: (await this.#addPod(node, pod)).addresses })),
+    deletePod: ({ node, pod }) => this.#inTurn(() => this.#cluster.deletePod(node, pod)).then(nothing),
+    addNode: (params, _, signal) => this.#inTurn(() => this.#addNode(params, signal)),
+    stopNode: ({ name }) => this.#inTurn(() => this.#cluster.node(name).powerOff()).then(nothing),
+    startNode: ({ name }, _, signal) => this.#inTurn(() => this.#startNode(name, signal)).then(nothing),
+    deleteNode: ({ name }) => this.#inTurn(() => this.#cluster.scrap(name)).then(nothing),
+    agent: ({ node, action }, _, signal) =>
+      this.#inTurn(() => this.#cluster.node(node).agentAction(action, signal)).then(nothing),
+    link: ({ node, up }) =>
+      this.#inTurn(async () => {
+        this.#cluster.node(node).power;
+        setCable(this.#cluster.router, node, up);
+      }).then(nothing),
+  };
+
+  get #cluster(): Cluster {
+    if (this.#built !== undefined) return this.#built;
+    throw new TwillError("unavailable", "the lab is still being made", { remedy: "wait until it is up" });
+  }
+
+  /** Calls that change the lab wait for each other. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work, work);
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+
+  async #up(params: UpParams, progress: Progress, signal: AbortSignal): Promise<null> {
+    const network = parseNetConf(params.config, { source: params.configName, allowExtension: true });
+    const families = familiesOf(network);
+    const avoid = [network.ipv4?.network, network.ipv6?.network].filter((prefix) => prefix !== undefined);
+    const topology = planTopology({ subnets: params.subnets, mtu: params.mtu, families, avoid });
+    const places = spread(params.nodes, params.subnets);
+
+    progress(`making a router, ${params.subnets} subnets and ${params.nodes} nodes`);
+    const { mtu, agentFlags, bare } = params;
+    const settings = { directory: this.#directory, programs: this.#programs, families, mtu, agentFlags, bare };
+    this.#built = new Cluster(settings, topology);
+    if (!bare) await this.#storeNetwork(params.config);
+    const nodes = places.map((subnet) => this.#cluster.enlist(undefined, subnet));
+    await Promise.all(nodes.map((node) => node.boot()));
+    if (bare) return null;
+
+    progress(`waiting for ${nodes.length} agents`);
+    await Promise.all(nodes.map((node) => node.awaitAgent(signal)));
+    let added = 0;
+    const total = nodes.length * params.pods;
+    await Promise.all(
+      nodes.map((node) => this.#addPods(node, params.pods, () => progress(`adding pods: ${++added} of ${total}`))),
+    );
+    return null;
+  }
+
+  /** The text as it was written: what people see in the datastore is what they wrote. */
+  async #storeNetwork(config: string): Promise<void> {
+    const store = await openDatastore(datastoreUrl(this.#directory));
+    try {
+      await store.create("config", "network", new TextEncoder().encode(config));
+    } finally {
+      await store.close();
+    }
+  }
+
+  async #addNode(params: LabApi["addNode"]["params"], signal: AbortSignal): Promise<{ name: string }> {
+    const node = this.#cluster.enlist(params.name, params.subnet);
+    const { name } = node.plan;
+    try {
+      await node.boot();
+      await node.awaitAgent(signal);
+      await this.#addPods(node, params.pods, () => {});
+    } catch (error) {
+      await this.#cluster.scrap(name);
+      throw error;
+    }
+    return { name };
+  }
+
+  async #startNode(name: string, signal: AbortSignal): Promise<void> {
+    const node = this.#cluster.node(name);
+    if (node.isOn) throw new TwillError("exists", "the node runs already", { operation: "start node", object: name });
+    await node.boot();
+    await node.awaitAgent(signal);
+  }
+
+  /** pod-a, pod-b, …, pod-z, pod-27, … one after the other, as kubelet adds the pods of one node. */
+  async #addPods(node: LabNode, count: number, added: () => void): Promise<void> {
+    for (let index = 0; index < count; index++) {
+      const suffix = index < 26 ? String.fromCharCode(97 + index) : String(index + 1);
+      await this.#addPod(node.plan.name, `pod-${suffix}`);
+      added();
+    }
+  }
+
+  /** CNI's error 11 means "try again later", and kubelet does. */
+  async #addPod(node: string, name: string) {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#cluster.addPod(node, name);
+      } catch (error) {
+        if (!isCode(error, "unavailable") || attempt === 20) throw error;
+        await Bun.sleep(100);
+      }
+    }
+  }
+
+  #status(): LabStatus {
+    return { families: this.#cluster.settings.families, view: this.#cluster.view() };
+  }
+
+  async #check(settle: number, progress: Progress, signal: AbortSignal): Promise<CheckResult> {
+    const { families } = this.#cluster.settings;
+    const options = { families, settle, run: this.#runInPod };
+    const results = await checkPairs(this.#cluster.probePlaces(), options, progress, signal);
+    return { ...this.#status(), results };
+  }
+
+  readonly #runInPod: RunInPod = (place, args) => {
+    const command = [...this.#programs.twill, "lab", ...args];
+    const env = labEnvironment(this.#directory, this.#programs);
+    return inNetns(place.netns, () => Bun.spawn(command, { stdio: ["pipe", "pipe", "inherit"], env }));
+  };
+}
+
+const nothing = (): null => null;
+
+const familiesOf = (network: ClusterNetwork): Family[] => [
+  ...(network.ipv4 === undefined ? [] : [4 as const]),
+  ...(network.ipv6 === undefined ? [] : [6 as const]),
+];

@@ -1,0 +1,67 @@
+import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { bindMount, mountSysfs } from "../src/kernel/mount.ts";
+
+/**
+ * A node's own part of the file system: directories of the lab that are mounted over the paths that agent, plugins and
+ * container runtime use, so that these run with their defaults. Everything else is the host's.
+ */
+const directories: readonly {
+  readonly path: string;
+  readonly name: string;
+  /** Lost when the power goes, as on a machine whose /run is in memory. */
+  readonly volatile?: true;
+}[] = [
+  { path: "/var/lib/twill", name: "var-lib-twill" },
+  { path: "/var/lib/cni", name: "var-lib-cni" },
+  { path: "/etc/cni/net.d", name: "etc-cni-net.d" },
+  { path: "/run/twill", name: "run-twill", volatile: true },
+  { path: "/run/flannel", name: "run-flannel", volatile: true },
+  { path: "/run/netns", name: "run-netns", volatile: true },
+];
+const pluginPath = "/opt/cni/bin";
+
+/** Paths that must exist in the lab's mount namespace before a node can be made. */
+export const mountPoints: readonly string[] = [...directories.map(({ path }) => path), pluginPath];
+
+/** Where a node's file of that path lies, as seen from the lab and from the host: ("/work/lab/nodes/node1", "/run/twill/agent.sock"). */
+export function onDisk(nodeDirectory: string, path: string): string {
+  const found = directories.find((directory) => path.startsWith(`${directory.path}/`) || path === directory.path);
+  if (found === undefined) throw new RangeError(`${path} is not a node's own`);
+  return join(nodeDirectory, found.name, path.slice(found.path.length));
+}
+
+/** Makes what is missing; empties what a power cut would have emptied. */
+export function prepareDisk(nodeDirectory: string): void {
+  for (const { name, volatile } of directories) {
+    const path = join(nodeDirectory, name);
+    if (volatile === true) rmSync(path, { recursive: true, force: true });
+    mkdirSync(path, { recursive: true, mode: 0o755 });
+  }
+  writeFileSync(join(nodeDirectory, "boot-id"), `${crypto.randomUUID()}\n`);
+}
+
+/** Mounts all of it. Called in the node's mount namespace, by a process in its network namespace. */
+export function mountDisk(labDirectory: string, nodeDirectory: string): void {
+  for (const { path, name } of directories) bindMount(join(nodeDirectory, name), path);
+  bindMount(join(labDirectory, "plugins"), pluginPath);
+  if (existsSync("/etc/hosts")) bindMount(join(labDirectory, "hosts"), "/etc/hosts");
+  try {
+    mountSysfs("/sys");
+  } catch {
+    // An outer container masks parts of /sys, so a user namespace gets no new one. Only tools that look at
+    // /sys/class/net notice; netlink is not affected.
+  }
+}
+
+/** Our plugin, and Debian's where the host has them, for chains. */
+export function linkPlugins(labDirectory: string, twillCni: string): void {
+  const folder = join(labDirectory, "plugins");
+  mkdirSync(folder, { recursive: true });
+  const link = (name: string, target: string) => {
+    if (!existsSync(join(folder, name)) && existsSync(target)) symlinkSync(target, join(folder, name));
+  };
+  link("twill-cni", twillCni);
+  for (const name of ["portmap", "bandwidth", "tuning", "bridge", "host-local", "loopback"])
+    link(name, join("/usr/lib/cni", name));
+}

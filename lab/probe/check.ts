@@ -1,0 +1,106 @@
+import type { Address, Family } from "../../src/base/address.ts";
+import type { Progress } from "../control.ts";
+import { judge } from "./judge.ts";
+import { checkLoopback, type RunInPod } from "./loopback.ts";
+import { type Measured, measure } from "./measure.ts";
+import { everyPair } from "./pairs.ts";
+import type { ProbePlace } from "./place.ts";
+import { type PlacedPair, reach, type Verdicts } from "./reach.ts";
+import { Responder } from "./responder.ts";
+import { type PairResult, works } from "./result.ts";
+
+/** So many pairs are tried at once: three sockets each, and a shell may allow 1024 descriptors. */
+const batch = 64;
+
+export interface CheckOptions {
+  readonly families: readonly Family[];
+  /** How long failing pairs are tried again, milliseconds: routes take a moment to spread. */
+  readonly settle: number;
+  readonly run: RunInPod;
+}
+
+/** Probes every pair of the places. @throws the signal's reason when the caller goes away. */
+export async function checkPairs(
+  places: readonly ProbePlace[],
+  options: CheckOptions,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<PairResult[]> {
+  const pairs = everyPair(places, options.families) as PlacedPair[];
+  const responders = new ResponderSet();
+  const results = new Map<PlacedPair, PairResult>();
+  const deadline = performance.now() + options.settle;
+  try {
+    for (let left = pairs; left.length > 0; ) {
+      for (let start = 0; start < left.length; start += batch) {
+        progress(`checking paths: ${results.size - failing(results).length} of ${pairs.length} work`);
+        const some = left.slice(start, start + batch);
+        for (const result of await probe(some, places, responders, options, signal))
+          results.set(result.pair, result.result);
+      }
+      left = failing(results);
+      if (performance.now() > deadline) break;
+      if (left.length > 0) await Bun.sleep(100);
+    }
+  } finally {
+    responders.close();
+  }
+  return pairs.flatMap((pair) => results.get(pair) ?? []);
+}
+
+const failing = (results: ReadonlyMap<PlacedPair, PairResult>): PlacedPair[] =>
+  [...results].flatMap(([pair, result]) => (works(result) ? [] : [pair]));
+
+async function probe(
+  pairs: readonly PlacedPair[],
+  places: readonly ProbePlace[],
+  responders: ResponderSet,
+  options: CheckOptions,
+  signal: AbortSignal,
+): Promise<{ pair: PlacedPair; result: PairResult }[]> {
+  const [inside, between] = [
+    pairs.filter((pair) => pair.relation === "lo"),
+    pairs.filter((pair) => pair.relation !== "lo"),
+  ];
+  const loopback = await Promise.all(
+    inside.map(async (pair) => ({ pair, result: judge(pair, await checkLoopback(pair, options.run), []) })),
+  );
+  const verdicts = await reach(between, (place, family) => responders.at(place, family), signal);
+  const results = [...loopback];
+  for (const [index, pair] of between.entries()) {
+    const found = verdicts[index];
+    if (found === undefined) continue;
+    const measured = measureIfReached(pair, found, responders);
+    results.push({ pair, result: judge(pair, { verdicts: found, ...measured }, nodeAddresses(pair, places)) });
+    if (index % 8 === 7) await Bun.sleep(0); // others of this process want to run too
+    signal.throwIfAborted();
+  }
+  return results;
+}
+
+function measureIfReached(pair: PlacedPair, verdicts: Verdicts, responders: ResponderSet): Partial<Measured> {
+  if (verdicts.udp.outcome !== "connected") return {};
+  return measure(pair, responders.at(pair.to, pair.family));
+}
+
+function nodeAddresses(pair: PlacedPair, places: readonly ProbePlace[]): Address[] {
+  const node = places.find((place) => place.kind === "node" && place.node === pair.from.node);
+  const address = node?.addresses[pair.family];
+  return address === undefined ? [] : [address];
+}
+
+/** One responder for each place and family, opened when first needed. */
+class ResponderSet {
+  readonly #open = new Map<string, Responder>();
+
+  at(place: ProbePlace, family: Family): Responder {
+    const key = `${place.name} ${family}`;
+    const open = this.#open.get(key) ?? new Responder(place.netns, family);
+    this.#open.set(key, open);
+    return open;
+  }
+
+  close(): void {
+    for (const responder of this.#open.values()) responder.close();
+  }
+}

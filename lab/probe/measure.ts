@@ -1,0 +1,108 @@
+import { closeFile } from "../../src/kernel/file.ts";
+import { inNetns } from "../../src/kernel/netns.ts";
+import { AF_INET, AF_INET6, openSocket, SOCK_DGRAM, tryConnect, tryReceive, trySend } from "../../src/kernel/socket.ts";
+import { underlayDevice } from "../underlay.ts";
+import { dontFragment, knownMtu, udpOverhead, waitAtMost } from "./options.ts";
+import { countersOf, pathTaken } from "./path.ts";
+import { type PlacedPair, targetOf } from "./reach.ts";
+import { type Answering, type Responder, writeToken } from "./responder.ts";
+import type { Endpoint, Pair } from "./result.ts";
+import { encodeSockaddr } from "./sockaddr.ts";
+
+export interface Measured {
+  readonly path: string;
+  /** Microseconds; absent when answers got lost. */
+  readonly rtt?: number;
+  readonly mtu?: number;
+}
+
+const burst = 20;
+export const roundTrips = 11;
+const smallest = { 4: 576, 6: 1280 } as const;
+
+/** Path, round trip and path MTU of a pair that answers UDP. Synchronous: both ends are ours, and nothing else runs meanwhile. */
+export function measure(pair: PlacedPair, responder: Responder): Measured {
+  return withSocket(pair, responder, (fd) => ({
+    path: observePath(pair, fd, responder),
+    ...measureRoundTrips(pair, fd, responder),
+  }));
+}
+
+/** A connected datagram socket in the sender's namespace, for as long as `work` takes. */
+export function withSocket<T>(pair: PlacedPair<Endpoint>, responder: Answering, work: (fd: number) => T): T {
+  const domain = pair.family === 4 ? AF_INET : AF_INET6;
+  const fd = inNetns(pair.from.netns, () => openSocket(domain, SOCK_DGRAM, 0));
+  try {
+    dontFragment(fd, pair.family);
+    waitAtMost(fd);
+    tryConnect(fd, encodeSockaddr(targetOf(pair), responder.udpPort));
+    return work(fd);
+  } finally {
+    closeFile(fd);
+  }
+}
+
+export function measureRoundTrips(pair: Pair, fd: number, responder: Answering): Omit<Measured, "path"> {
+  const rtt = medianRoundTrip(fd, responder);
+  const mtu = pathMtu(pair, fd, responder);
+  return { ...(rtt === undefined ? {} : { rtt }), ...(mtu === undefined ? {} : { mtu }) };
+}
+
+/** What the sender's node and the receiver's saw of one burst; both are named when they disagree. */
+function observePath(pair: PlacedPair, fd: number, responder: Responder): string {
+  const links = (end: PlacedPair["from"]) => end.counters.links({ statistics: true });
+  const sentBefore = countersOf(links(pair.from), "sent");
+  const receivedBefore = countersOf(links(pair.to), "received");
+  const bytes = writeToken(0, 64);
+  for (let count = 0; count < burst; count++) {
+    trySend(fd, bytes);
+    responder.receiveDatagram();
+  }
+  const left = pathTaken(sentBefore, countersOf(links(pair.from), "sent"), underlayDevice, burst);
+  if (pair.to.kind === "outside") return left;
+  const arrived = pathTaken(receivedBefore, countersOf(links(pair.to), "received"), underlayDevice, burst);
+  return left === arrived ? left : `${left}/${arrived}`;
+}
+
+/** There and back, with an answer of the same size. */
+function roundTrip(fd: number, responder: Answering, bytes: Uint8Array, buffer: Uint8Array): boolean {
+  if (trySend(fd, bytes) !== bytes.length || !responder.answerDatagram()) return false;
+  return tryReceive(fd, buffer) === bytes.length;
+}
+
+function medianRoundTrip(fd: number, responder: Answering): number | undefined {
+  const bytes = writeToken(0, 56);
+  const buffer = new Uint8Array(256);
+  const times: number[] = [];
+  for (let count = 0; count < roundTrips; count++) {
+    const start = performance.now();
+    if (!roundTrip(fd, responder, bytes, buffer)) return undefined;
+    times.push((performance.now() - start) * 1000);
+  }
+  return times.sort((a, b) => a - b)[roundTrips >> 1];
+}
+
+/**
+ * The largest datagram that is echoed whole with fragmentation forbidden. The kernel's own opinion (from routes, devices
+ * and ICMP) is tried first; where packets of that size vanish without a word, it is searched for.
+ */
+function pathMtu(pair: Pair, fd: number, responder: Answering): number | undefined {
+  const overhead = udpOverhead[pair.family];
+  const buffer = new Uint8Array(65536);
+  const fits = (mtu: number) => roundTrip(fd, responder, writeToken(0, Math.min(mtu - overhead, 65507)), buffer);
+  for (let attempt = 0; attempt < 4; attempt++) {
+    const believed = knownMtu(fd, pair.family);
+    if (fits(believed)) return believed;
+    // The attempt may have taught the kernel better: ICMP "fragmentation needed" lowers what it believes.
+    if (knownMtu(fd, pair.family) === believed) break;
+  }
+  let low: number = smallest[pair.family];
+  let high = knownMtu(fd, pair.family);
+  if (!fits(low)) return undefined;
+  while (low + 1 < high) {
+    const middle = (low + high) >> 1;
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
+}

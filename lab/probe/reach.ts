@@ -1,0 +1,171 @@
+import type { Address } from "../../src/base/address.ts";
+import { EAGAIN, ECONNREFUSED, EINPROGRESS, errnoText } from "../../src/kernel/errno.ts";
+import { closeFile } from "../../src/kernel/file.ts";
+import { inNetns } from "../../src/kernel/netns.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  getOption,
+  MSG_DONTWAIT,
+  openSocket,
+  SO_ERROR,
+  SOCK_DGRAM,
+  SOCK_RAW,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  tryConnect,
+  tryReceive,
+  trySend,
+} from "../../src/kernel/socket.ts";
+import { decodeEchoReply, encodeEchoRequest } from "./echo.ts";
+import type { ProbePlace } from "./place.ts";
+import { type Answering, readToken, type Sightings, writeToken } from "./responder.ts";
+import type { Endpoint, Pair, Protocol, Verdict } from "./result.ts";
+import { encodeSockaddr } from "./sockaddr.ts";
+
+/** A pair of which at least the sender's place is known. */
+export interface PlacedPair<To extends Endpoint = ProbePlace> extends Pair {
+  readonly from: ProbePlace;
+  readonly to: To;
+}
+export type Verdicts = Readonly<Record<Protocol, Verdict>>;
+
+/** One SYN and its first repetition (1 s later, RFC 6298) must have had their chance. Milliseconds. */
+const patience = 1600;
+/** Datagrams are not repeated by the kernel, so they are by us. Milliseconds. */
+const repeatAfter = 300;
+const IPPROTO_ICMP = 1;
+const IPPROTO_ICMPV6 = 58;
+
+/** Tries all three protocols for all pairs at once, so that the silent ones are waited for together. */
+export async function reach<To extends Endpoint>(
+  pairs: readonly PlacedPair<To>[],
+  responderAt: (place: To, family: Pair["family"]) => Answering,
+  signal: AbortSignal,
+): Promise<Verdicts[]> {
+  const sightings: Sightings = new Map();
+  const responders = [...new Set(pairs.map((pair) => responderAt(pair.to, pair.family)))];
+  const attempts: Attempt[] = [];
+  try {
+    for (const pair of pairs) {
+      const responder = responderAt(pair.to, pair.family);
+      for (const protocol of ["tcp", "udp", "icmp"] as const)
+        attempts.push(new Attempt(pair, protocol, responder, attempts.length + 1));
+    }
+    const start = performance.now();
+    let repeatAt = repeatAfter;
+    for (;;) {
+      for (const responder of responders) responder.answer(sightings);
+      const waiting = attempts.filter((attempt) => !attempt.look());
+      const elapsed = performance.now() - start;
+      if (waiting.length === 0 || elapsed > patience) break;
+      if (elapsed > repeatAt) {
+        for (const attempt of waiting) attempt.repeat();
+        repeatAt += repeatAfter;
+      }
+      await Bun.sleep(1);
+      signal.throwIfAborted();
+    }
+  } finally {
+    for (const attempt of attempts) attempt.close();
+  }
+  return pairs.map((_, index) => {
+    const verdict = (offset: number): Verdict => {
+      const attempt = attempts[index * 3 + offset];
+      if (attempt === undefined) throw new RangeError("an attempt is missing");
+      return attempt.verdict(sightings.get(attempt.token));
+    };
+    return { tcp: verdict(0), udp: verdict(1), icmp: verdict(2) };
+  });
+}
+
+/** One protocol of one pair: a socket in the sender's namespace, and what has become of it. */
+class Attempt {
+  readonly token: number;
+  readonly #pair: PlacedPair<Endpoint>;
+  readonly #protocol: Protocol;
+  readonly #fd: number;
+  readonly #buffer = new Uint8Array(256);
+  #sent = false;
+  #answered = false;
+  #failure: Verdict | undefined;
+
+  constructor(pair: PlacedPair<Endpoint>, protocol: Protocol, responder: Answering, token: number) {
+    this.token = token;
+    this.#pair = pair;
+    this.#protocol = protocol;
+    const domain = pair.family === 4 ? AF_INET : AF_INET6;
+    const [type, number] = {
+      tcp: [SOCK_STREAM, 0] as const,
+      udp: [SOCK_DGRAM, 0] as const,
+      icmp: [SOCK_RAW, pair.family === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6] as const,
+    }[protocol];
+    const port = { tcp: responder.tcpPort, udp: responder.udpPort, icmp: 0 }[protocol];
+    this.#fd = inNetns(pair.from.netns, () => openSocket(domain, type, number, { nonBlocking: true }));
+    this.#note(tryConnect(this.#fd, encodeSockaddr(targetOf(pair), port)));
+    if (protocol !== "tcp") this.#send();
+  }
+
+  /** Looks what has come. Whether the verdict is final. */
+  look(): boolean {
+    if (this.#answered || this.#failure !== undefined) return true;
+    if (this.#protocol === "tcp") {
+      this.#note(-getOption(this.#fd, SOL_SOCKET, SO_ERROR));
+      if (this.#failure === undefined && !this.#sent) this.#send();
+    }
+    for (;;) {
+      const length = tryReceive(this.#fd, this.#buffer, MSG_DONTWAIT);
+      if (length <= 0) {
+        this.#note(length);
+        break;
+      }
+      if (this.#isAnswer(this.#buffer.subarray(0, length))) {
+        this.#answered = true;
+        break;
+      }
+    }
+    return this.#answered || this.#failure !== undefined;
+  }
+
+  repeat(): void {
+    if (this.#protocol !== "tcp") this.#send();
+  }
+
+  verdict(seen: Address | undefined): Verdict {
+    const sighting = seen === undefined ? {} : { seen };
+    if (this.#answered) return { outcome: "connected", ...sighting };
+    return this.#failure ?? { outcome: "timed out", ...sighting };
+  }
+
+  close(): void {
+    closeFile(this.#fd);
+  }
+
+  #send(): void {
+    const bytes =
+      this.#protocol === "icmp"
+        ? encodeEchoRequest(this.#pair.family, { identifier: this.token & 0xffff, sequence: 1 })
+        : writeToken(this.token);
+    const result = trySend(this.#fd, bytes);
+    if (result > 0) this.#sent = true;
+    else this.#note(result);
+  }
+
+  /** A raw socket sees the answers to everybody in its namespace. */
+  #isAnswer(bytes: Uint8Array): boolean {
+    if (this.#protocol !== "icmp") return readToken(bytes) === this.token;
+    return decodeEchoReply(this.#pair.family, bytes)?.identifier === (this.token & 0xffff);
+  }
+
+  #note(result: number): void {
+    if (result >= 0 || result === -EAGAIN || result === -EINPROGRESS) return;
+    if (result === -ECONNREFUSED) this.#failure = { outcome: "refused" };
+    else this.#failure = { outcome: "unreachable", reason: errnoText(-result) };
+  }
+}
+
+export function targetOf(pair: Pair): Address {
+  const address = pair.to.addresses[pair.family];
+  if (address === undefined) throw new RangeError(`${pair.to.name} has no IPv${pair.family} address`);
+  return address;
+}
