@@ -14,6 +14,8 @@ export interface Command<S extends FlagSpecs = FlagSpecs> {
   /** Words that may come first, for completion. */
   readonly words?: readonly string[];
   readonly subcommands?: readonly Command[];
+  /** Called by ourselves, not by people: in no help and no completion. */
+  readonly hidden?: true;
   /** @returns the exit status. */
   run?(parsed: Parsed<S>, output: Output): Promise<number> | number;
 }
@@ -54,8 +56,11 @@ export async function runCommand(root: Command, argv: readonly string[], output:
   return await current.run(parseFlags(current.flags ?? {}, rest), output);
 }
 
+export const visible = (parent: Command): readonly Command[] =>
+  (parent.subcommands ?? []).filter((sub) => sub.hidden !== true);
+
 function unknownCommand(word: string, parent: Command, path: string): TwillError {
-  const names = (parent.subcommands ?? []).map((candidate) => candidate.name);
+  const names = visible(parent).map((candidate) => candidate.name);
   const near = nearest(word, names);
   return new TwillError("invalid", `${path}: unknown command "${word}"`, {
     remedy: near === undefined ? `there are ${names.join(", ")}` : `did you mean "${near}"?`,
@@ -65,8 +70,8 @@ function unknownCommand(word: string, parent: Command, path: string): TwillError
 export function describe(command: Command, path: string): string {
   const lines = [`${command.summary}\n`, "Usage:", `  ${path}${usage(command)}\n`];
   if (command.subcommands !== undefined) {
-    const width = Math.max(...command.subcommands.map((sub) => sub.name.length)) + 3;
-    lines.push("Commands:", ...command.subcommands.map((sub) => `  ${sub.name.padEnd(width)}${sub.summary}`), "");
+    const width = Math.max(...visible(command).map((sub) => sub.name.length)) + 3;
+    lines.push("Commands:", ...visible(command).map((sub) => `  ${sub.name.padEnd(width)}${sub.summary}`), "");
     lines.push(`${path} COMMAND --help tells more.\n`);
   }
   if (command.flags !== undefined && Object.keys(command.flags).length > 0)

@@ -1,0 +1,125 @@
+import { type ApplyReport, Reconciler } from "../../src/apply/reconciler.ts";
+import type { Clock } from "../../src/base/clock.ts";
+import { describeError } from "../../src/base/errors.ts";
+import type { Log } from "../../src/base/log.ts";
+import type { Problem } from "../../src/base/problem.ts";
+import type { Poller } from "../../src/kernel/poller.ts";
+import type { Rtnl, RtnlEvent } from "../../src/kernel/rtnl.ts";
+import { type RtnlWatch, watchRtnl } from "../../src/kernel/rtnl-watch.ts";
+import type { Sysctls } from "../../src/kernel/sysctl.ts";
+import type { NodeState } from "../../src/model/node-state.ts";
+import { render } from "../../src/render/render.ts";
+
+export interface DataplaneOptions {
+  readonly rtnl: Rtnl;
+  readonly poller: Poller;
+  readonly sysctls: Sysctls;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Each change in the kernel, ours too, before it is answered. */
+  readonly onEvent: (event: RtnlEvent) => void;
+  /** After a flush whose outcome differs from that of the one before. */
+  readonly onChange: () => void;
+}
+
+/** The kernel is read anew so often, for what it does not announce. */
+const resyncEveryMs = 60_000;
+/** After a flush that could not even read the kernel. */
+const retryMs = 1_000;
+
+/** Holds the node's kernel at the NodeState last given: written when that changes, healed when the kernel does. */
+export class Dataplane {
+  readonly #options: DataplaneOptions;
+  readonly #reconciler: Reconciler;
+  readonly #watch: RtnlWatch;
+  readonly #resync: ReturnType<typeof setInterval>;
+  readonly #writes: Record<string, number> = {};
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #due = Number.POSITIVE_INFINITY;
+  #report: ApplyReport | undefined;
+  #failure: Problem | undefined;
+  #lastSync: number | undefined;
+  #hasState = false;
+
+  constructor(options: DataplaneOptions) {
+    this.#options = options;
+    const { rtnl, sysctls, clock, log } = options;
+    this.#reconciler = new Reconciler({ rtnl, sysctl: sysctls, clock, log });
+    // Watch first, then read: what changes in between is told.
+    this.#watch = watchRtnl(options.poller, { groups: ["link", "address", "route", "neighbour"] }, (event) => {
+      options.onEvent(event);
+      this.#reconciler.onEvent(event);
+      this.#schedule(0);
+    });
+    this.#resync = setInterval(() => {
+      this.#reconciler.resync();
+      this.#schedule(0);
+    }, resyncEveryMs);
+  }
+
+  get problems(): readonly Problem[] {
+    return [...(this.#failure === undefined ? [] : [this.#failure]), ...(this.#report?.problems ?? [])];
+  }
+
+  /** The kernel was brought to the wanted state at least once. */
+  get synced(): boolean {
+    return this.#lastSync !== undefined;
+  }
+
+  /** Wall-clock milliseconds of the last flush that read or wrote the kernel without failing. */
+  get lastSync(): number | undefined {
+    return this.#lastSync;
+  }
+
+  /** Changes asked of the kernel since the start, by operation. */
+  get writes(): Readonly<Record<string, number>> {
+    return this.#writes;
+  }
+
+  setState(state: NodeState): void {
+    this.#reconciler.setDesired(render(state));
+    this.#hasState = true;
+    this.#schedule(0);
+  }
+
+  /** The kernel stays as it is: pods go on talking without us. */
+  stop(): void {
+    this.#watch.close();
+    clearInterval(this.#resync);
+    clearTimeout(this.#timer);
+  }
+
+  /** One flush for all that is announced in one turn of the event loop. */
+  #schedule(delay: number): void {
+    const at = this.#options.clock.monotonic() + delay;
+    if (!this.#hasState || at >= this.#due) return;
+    clearTimeout(this.#timer);
+    this.#due = at;
+    this.#timer = setTimeout(() => {
+      this.#due = Number.POSITIVE_INFINITY;
+      this.#flush();
+    }, delay);
+  }
+
+  #flush(): void {
+    const before = JSON.stringify(this.problems);
+    const wasSynced = this.synced;
+    try {
+      this.#report = this.#reconciler.flush();
+      this.#failure = undefined;
+      this.#lastSync = this.#options.clock.now();
+      for (const [op, count] of Object.entries(this.#report.writes)) this.#writes[op] = (this.#writes[op] ?? 0) + count;
+      if (this.#report.retryIn !== undefined) this.#schedule(Math.max(1, this.#report.retryIn));
+    } catch (error) {
+      this.#options.log.error("the kernel could not be read", { error });
+      this.#failure = {
+        severity: "error",
+        subject: "kernel",
+        message: describeError(error),
+        remedy: "the agent tries again by itself; look at its log and at dmesg",
+      };
+      this.#schedule(retryMs);
+    }
+    if (before !== JSON.stringify(this.problems) || wasSynced !== this.synced) this.#options.onChange();
+  }
+}
