@@ -43,12 +43,12 @@ export function parseEnvironment(variables: Variables): CniEnvironment {
 
 /** The specification's rule; the length is ours, for the id becomes part of keys and file names. */
 export const containerIdProblem = (id: string): string | undefined =>
-  /^[a-zA-Z0-9][-a-zA-Z0-9_.]{0,199}$/.test(id)
+  id.length <= 200 && /^[a-zA-Z0-9][-a-zA-Z0-9_.]*$/.test(id)
     ? undefined
     : "it must begin with a letter or digit, and have up to 200 letters, digits, _, . and -";
 
 const pathProblem = (path: string): string | undefined =>
-  /^\/[^\0]{1,4095}$/.test(path) ? undefined : "it is not an absolute path";
+  path.startsWith("/") && path.length < 4096 && !path.includes("\0") ? undefined : "it is not an absolute path";
 
 function checked(
   name: string,

@@ -16,7 +16,7 @@ export interface PodArguments {
 const known: Readonly<Record<string, (value: string) => PodArguments | undefined>> = {
   K8S_POD_NAME: (value) => (isSubdomain(value) ? { podName: value } : undefined),
   K8S_POD_NAMESPACE: (value) => (isSubdomain(value) ? { podNamespace: value } : undefined),
-  K8S_POD_UID: (value) => (/^[-a-zA-Z0-9_.]{1,128}$/.test(value) ? { podUid: value } : undefined),
+  K8S_POD_UID: (value) => (value.length <= 128 && /^[-a-zA-Z0-9_.]+$/.test(value) ? { podUid: value } : undefined),
   K8S_POD_INFRA_CONTAINER_ID: () => ({}),
   IP: (value) => {
     const ip = tryAddress(value.split("/", 1)[0] ?? "");
@@ -39,7 +39,9 @@ export function parseArguments(text: string): PodArguments {
       if (equals <= 0) throw wrong(`${quoted(pair)} is not of the form NAME=VALUE`);
       return [pair.slice(0, equals), pair.slice(equals + 1)] as const;
     });
-  const ignoreUnknown = pairs.some(([name, value]) => name === "IgnoreUnknown" && /^(1|t|true)$/i.test(value));
+  const ignoreUnknown = pairs.some(
+    ([name, value]) => name === "IgnoreUnknown" && ["1", "true", "True", "TRUE"].includes(value),
+  );
   let read: PodArguments = {};
   for (const [name, value] of pairs) {
     if (name === "IgnoreUnknown" || value === "") continue;
