@@ -1,13 +1,13 @@
 import { flagNames } from "../flags.ts";
-import type { Command } from "./command.ts";
+import { type Command, visible } from "./command.ts";
 
 /** Every command path with what may follow it: "twill get" → nodes subnets … --output. */
 function candidates(root: Command): Map<string, readonly string[]> {
   const found = new Map<string, readonly string[]>();
   const visit = (command: Command, path: string): void => {
-    const names = (command.subcommands ?? []).map((sub) => sub.name);
+    const names = visible(command).map((sub) => sub.name);
     found.set(path, [...names, ...(command.words ?? []), ...flagNames(command.flags ?? {}), "--help"]);
-    for (const sub of command.subcommands ?? []) visit(sub, `${path} ${sub.name}`);
+    for (const sub of visible(command)) visit(sub, `${path} ${sub.name}`);
   };
   visit(root, root.name);
   return found;
