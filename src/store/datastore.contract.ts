@@ -122,6 +122,27 @@ export function datastoreContract(name: string, open: () => Promise<DatastoreHar
         await expectCode(store.delete("nodes", "a", second.revision), "not-found");
       });
 
+      test("reads and writes of one handle, asked for at any moment, do not disturb each other", async () => {
+        const later = async (turns: number) => {
+          for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+        };
+        const reads = async (turns: number) => {
+          await later(turns);
+          await store.list("nodes");
+          await Bun.sleep(0);
+          await store.get("nodes", "n0");
+        };
+        const writes = async (name: string) => {
+          const { revision } = await store.create("nodes", name, bytes(name));
+          await store.update("nodes", name, bytes("x"), revision);
+        };
+        await Promise.all([
+          ...Array.from({ length: 30 }, (_, index) => reads(index)),
+          ...Array.from({ length: 30 }, (_, index) => later(index).then(() => writes(`n${index}`))),
+        ]);
+        expect((await store.list("nodes")).objects.map((object) => text(object.value)).join("")).toBe("x".repeat(30));
+      });
+
       test("errors name the operation and the object", async () => {
         const error = await store.delete("nodes", "no-such").catch((thrown: unknown) => thrown);
         expect(error).toBeInstanceOf(TwillError);

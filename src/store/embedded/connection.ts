@@ -103,11 +103,12 @@ export class Connection {
   }
 
   async #drain(): Promise<void> {
-    await Promise.resolve(); // whatever is asked for in the same turn shares the first commit
     while (this.#queue.length > 0) {
+      // A turn of the event loop: whatever is asked for meanwhile shares the commit, and a caller that writes in a loop
+      // cannot keep timers and sockets from being served.
+      await new Promise((resolve) => setImmediate(resolve));
       try {
-        const tables = await this.#attempt("write", () => this.#begin());
-        this.#run(tables, this.#nextBatch());
+        await this.#attempt("write", () => this.#run(this.#begin(), this.#nextBatch()));
       } catch (error) {
         for (const job of this.#queue.splice(0)) job.reject(error);
       }
@@ -134,7 +135,10 @@ export class Connection {
     return this.#queue.splice(0, Math.min(LARGEST_BATCH, end < 0 ? this.#queue.length : end));
   }
 
-  /** Synchronous from BEGIN to COMMIT: nobody waits for our event loop while we hold the lock. */
+  /**
+   * Synchronous from BEGIN to COMMIT: nobody waits for our event loop while we hold the lock, and no read of ours comes
+   * between, which shares the connection. Settles the batch, never throws.
+   */
   #run(tables: Tables, batch: readonly Job[]): void {
     const settle: (() => void)[] = [];
     let visible = false;
