@@ -76,8 +76,9 @@ export class Dataplane {
     return this.#writes;
   }
 
-  setState(state: NodeState): void {
-    this.#reconciler.setDesired(render(state));
+  /** `complete: false`: the other nodes are known from a cache only, so nothing in the kernel is removed. */
+  setState(state: NodeState, options: { readonly complete: boolean }): void {
+    this.#reconciler.setDesired(render(state), options);
     this.#hasState = true;
     this.#schedule(0);
   }

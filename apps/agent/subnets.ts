@@ -1,7 +1,7 @@
 import type { Clock } from "../../src/base/clock.ts";
 import { describeError, isCode, TwillError } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
-import type { Prefix } from "../../src/base/prefix.ts";
+import { covers, lengthOf, type Prefix } from "../../src/base/prefix.ts";
 import type { Problem } from "../../src/base/problem.ts";
 import type { Random } from "../../src/base/random.ts";
 import { keepSubnet } from "../../src/ipam/claim-keeper.ts";
@@ -38,8 +38,10 @@ export class Subnets {
   #round: AbortController | undefined;
   #surplus: Prefix[] = [];
 
+  /** Until the datastore has confirmed or refused them, the subnets of before are in force: a node starts without it. */
   constructor(options: SubnetsOptions) {
     this.#options = options;
+    for (const subnet of options.previous) this.#held.set(subnet.includes(":") ? "ipv6" : "ipv4", subnet);
   }
 
   /** In force, IPv4 first. */
@@ -57,8 +59,10 @@ export class Subnets {
     const round = new AbortController();
     this.#round = round;
     for (const key of ["ipv4", "ipv6"] as const) {
-      if (network[key] === undefined) this.#forget(key);
-      else void this.#hold(key, round.signal);
+      const range = network[key];
+      const held = this.#held.get(key);
+      if (range === undefined || (held !== undefined && !fits(range, held))) this.#forget(key);
+      if (range !== undefined) void this.#hold(key, round.signal);
     }
   }
 
@@ -81,9 +85,7 @@ export class Subnets {
     const claimer = this.#claimer(key);
     for (let pause = retryMs.first; !signal.aborted; ) {
       try {
-        const previous =
-          this.#held.get(key) ?? this.#options.previous.find((subnet) => subnet.includes(":") === (key === "ipv6"));
-        const held = await claimer.claim(holder, previous);
+        const held = await claimer.claim(holder, this.#held.get(key));
         if (signal.aborted) return;
         pause = retryMs.first;
         this.#surplus = [...new Set([...this.#surplus, ...held.surplus])];
@@ -176,3 +178,6 @@ export class Subnets {
     if (gone.includes(true)) this.#options.onChange();
   }
 }
+
+const fits = (range: NetworkRange, subnet: Prefix): boolean =>
+  covers(range.network, subnet) && lengthOf(subnet) === range.subnetLength;

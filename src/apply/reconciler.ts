@@ -88,6 +88,7 @@ export class Reconciler {
   /** Keys of our routes that somebody else's route may have replaced. */
   readonly #contested = new Set<string>();
   #desired: DesiredKernel | undefined;
+  #complete = true;
   #synced = false;
 
   constructor(options: ReconcilerOptions) {
@@ -111,8 +112,15 @@ export class Reconciler {
     this.#sysctls = new SysctlTable(options.sysctl, this.#retries);
   }
 
-  /** Nothing is written before the next flush. Objects that stay equal are not looked at again. */
-  setDesired(desired: DesiredKernel): void {
+  /**
+   * Nothing is written before the next flush. Objects that stay equal are not looked at again.
+   * `complete: false`: there may be more that is wanted than is known yet (a cached cluster state), so nothing is removed
+   * until a complete state comes.
+   */
+  setDesired(desired: DesiredKernel, { complete = true }: { readonly complete?: boolean } = {}): void {
+    // What was spared is looked at again.
+    if (complete && !this.#complete) this.resync();
+    this.#complete = complete;
     this.#desired = desired;
     this.#links.setDesired(desired);
     this.#sysctls.setDesired(desired);
@@ -210,6 +218,7 @@ export class Reconciler {
         else this.#onFailure(kind, write, error);
       }
     }
+    if (!this.#complete) return;
     for (const kind of removals) {
       for (const { write, error } of this.#write(kind, work[kind].stray, writer)) this.#onFailure(kind, write, error);
     }
