@@ -1,0 +1,79 @@
+import type { NftOperation } from "../kernel/nft.ts";
+import { elementKey, type NftElement, type NftSet, type NftSetName } from "../objects/nft.ts";
+
+export type Elements = ReadonlyMap<string, NftElement>;
+
+export const elementsByKey = (elements: readonly NftElement[]): Map<string, NftElement> =>
+  new Map(elements.map((element) => [elementKey(element), element]));
+
+export const nameOf = ({ family, table, name }: NftSet): NftSetName => ({ family, table, set: name });
+
+/** Whether the kernel's set can stay: nothing about a set but its elements can be changed in place. */
+export function isSameSet(held: NftSet, wanted: NftSet): boolean {
+  const { size: heldSize, ...heldRest } = shape(held);
+  const { size, ...rest } = shape(wanted);
+  // Without a size of ours the kernel may choose one.
+  return (size === undefined || size === heldSize) && Bun.deepEquals(heldRest, rest);
+}
+
+/** A flag that is not set is the same as one that is not mentioned. */
+function shape({ handle: _, comment: __, ...rest }: NftSet): Partial<NftSet> {
+  return Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined && value !== false));
+}
+
+/** As wanted and as written; what the kernel counts does not matter, nor how much of a timeout is left. */
+export function isSameElement(held: NftElement, wanted: NftElement): boolean {
+  if (held.timeout !== wanted.timeout || held.comment !== wanted.comment || held.object !== wanted.object) return false;
+  if (held.data === wanted.data) return true;
+  return typeof held.data === "object" && typeof wanted.data === "object" && Bun.deepEquals(held.data, wanted.data);
+}
+
+export interface ElementChanges {
+  readonly remove: readonly NftElement[];
+  readonly add: readonly NftElement[];
+}
+
+export function diffElements(held: Elements, wanted: Elements): ElementChanges {
+  const remove: NftElement[] = [];
+  const add: NftElement[] = [];
+  for (const [key, element] of held) if (!wanted.has(key)) remove.push(element);
+  for (const [key, element] of wanted) {
+    const found = held.get(key);
+    if (found !== undefined && isSameElement(found, element)) continue;
+    // The same key with other data is EEXIST: it must go first, in the same transaction.
+    if (found !== undefined) remove.push(found);
+    add.push(element);
+  }
+  return { remove, add };
+}
+
+export type SetStrategy = "elements" | "refill" | "replace";
+
+/**
+ * How the elements are best changed. Exact sets: one by one. A tree of ranges: emptied and filled, for a half-changed tree
+ * may hold overlaps that the kernel refuses. Concatenated ranges (pipapo): measured with 10,000 elements, adding costs
+ * 0.8 ms each, removing 23 ms, a new set 20 ms, and emptying it seconds; so beyond a few additions a new set.
+ */
+export function strategyFor(set: NftSet, { remove, add }: ElementChanges): SetStrategy {
+  if (set.interval !== true) return "elements";
+  if (set.key.length === 1) return "refill";
+  return remove.length === 0 && add.length <= fewAdditions ? "elements" : "replace";
+}
+
+const fewAdditions = 24;
+
+/** Only what names an element: the kernel compares nothing else when it removes one. */
+export const namesOf = (elements: readonly NftElement[]): NftElement[] =>
+  elements.map(({ key, keyEnd, intervalEnd }) => ({
+    key,
+    ...(keyEnd === undefined ? {} : { keyEnd }),
+    ...(intervalEnd === undefined ? {} : { intervalEnd }),
+  }));
+
+/** The operations of a change, removal first; none for an empty one. */
+export function removalOf(set: NftSetName, elements: readonly NftElement[]): NftOperation[] {
+  return elements.length === 0 ? [] : [{ op: "element.delete", set, elements: namesOf(elements) }];
+}
+export function additionOf(set: NftSetName, elements: readonly NftElement[]): NftOperation[] {
+  return elements.length === 0 ? [] : [{ op: "element.add", set, elements }];
+}

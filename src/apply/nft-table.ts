@@ -1,0 +1,343 @@
+import { isCode, TwillError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { Nft, NftOperation, TransactionOptions } from "../kernel/nft.ts";
+import { elementKey, type NftElement, type NftFamily, type NftTableContent } from "../objects/nft.ts";
+import { type HeldRule, heldRule, type KeyedRule, ruleKey, setsOf } from "./nft-rule-diff.ts";
+import { additionOf, type Elements, isSameElement, nameOf, removalOf } from "./nft-set-diff.ts";
+import { diffTable, emptyTable, type HeldTable, inStages, setContents, type WantedTable } from "./nft-table-diff.ts";
+
+/** What a call did. No writes: the kernel held it already. */
+export interface NftReport {
+  /** Operations by name. */
+  readonly writes: Readonly<Record<string, number>>;
+  readonly transactions: number;
+  /** The table was read back first. */
+  readonly read: boolean;
+}
+
+export interface NftTableOptions {
+  readonly nft: Nft;
+  readonly log: Log;
+  readonly family: NftFamily;
+  readonly name: string;
+}
+
+/** As many times is a change begun again when others keep changing nf_tables in between. */
+const attempts = 5;
+const EINVAL = 22;
+const EOPNOTSUPP = 95;
+
+/**
+ * Keeps one nf_tables table as wanted, in transactions that hold only what differs. What was applied is kept in memory, so
+ * that one element among a hundred thousand is one small transaction and nothing is listed. The kernel is read back at the
+ * start, and when it may hold something else than remembered.
+ *
+ * Where the kernel has table owner and persist (6.9), the table is ours alone while our socket lives: nobody can change it
+ * behind our back, and nothing needs to be watched. Elsewhere each transaction insists on the generation of the last, and
+ * `changedByOthers`, called now and then, tells of an edit or `nft flush ruleset`. A listener for nf_tables' notifications is not
+ * an alternative: it slows big loads nearly four times, and there is no group with the generations alone.
+ */
+export class NftTableKeeper {
+  readonly #nft: Nft;
+  readonly #log: Log;
+  readonly #family: NftFamily;
+  readonly #name: string;
+  #wanted: WantedTable | undefined;
+  /** What the kernel holds; undefined when it must be read. Element maps are shared with #wanted once they agree. */
+  #held: HeldTable | undefined;
+  /** Of the last transaction or read. Meaningless while we own the table. */
+  #generation = 0;
+  #owned = false;
+
+  constructor(options: NftTableOptions) {
+    this.#nft = options.nft;
+    this.#log = options.log;
+    this.#family = options.family;
+    this.#name = options.name;
+  }
+
+  /** The table is ours alone, by owner and persist. */
+  get owned(): boolean {
+    return this.#owned;
+  }
+
+  /**
+   * The whole table. @throws TwillError: nothing, or (only where one transaction cannot hold it) sets without rules, was
+   * changed; the next call reads the kernel and goes on.
+   */
+  apply(content: NftTableContent): NftReport {
+    this.#wanted = wantedTable(content);
+    return this.#sync();
+  }
+
+  /** Applies again what was wanted last: after `changedByOthers`, or after an error. Nothing before the first `apply`. */
+  reapply(): NftReport {
+    return this.#wanted === undefined ? nothing : this.#sync();
+  }
+
+  /**
+   * Changes elements of one set of the table that was applied last. Costs in proportion to the change where the set is
+   * exact. The next `apply` must contain the change.
+   * @param remove keys, as elementKey makes them.
+   * @throws TwillError; `not-found` when no such set was applied.
+   */
+  patch(
+    setName: string,
+    change: { readonly put?: readonly NftElement[]; readonly remove?: readonly string[] },
+  ): NftReport {
+    const wanted = this.#wanted?.sets.get(setName);
+    if (this.#wanted === undefined || wanted === undefined) {
+      throw new TwillError("not-found", `no set ${setName} was applied`, { operation: "patch nf_tables set" });
+    }
+    const held = this.#held?.sets.get(setName);
+    if (held === undefined || held.elements !== wanted.elements || wanted.set.interval === true) {
+      const sets = new Map(this.#wanted.sets);
+      sets.set(setName, { set: wanted.set, elements: changed(new Map(wanted.elements), change) });
+      this.#wanted = { ...this.#wanted, sets };
+      return this.#sync();
+    }
+    const remove: NftElement[] = [];
+    const add: NftElement[] = [];
+    const removed = new Set(change.remove);
+    for (const key of removed) {
+      const found = wanted.elements.get(key);
+      if (found !== undefined) remove.push(found);
+    }
+    for (const element of change.put ?? []) {
+      const key = elementKey(element);
+      const found = removed.has(key) ? undefined : wanted.elements.get(key);
+      if (found !== undefined && isSameElement(found, element)) continue;
+      if (found !== undefined) remove.push(found);
+      add.push(element);
+    }
+    const set = nameOf(wanted.set);
+    // Shared by #held and #wanted, and changed before the kernel is: when that fails, #held is forgotten, and #wanted right.
+    changed(wanted.elements as Map<string, NftElement>, change);
+    try {
+      const operations = [...removalOf(set, remove), ...additionOf(set, add)];
+      return reportOf(operations, this.#commit(operations), false);
+    } catch (error) {
+      if (!isCode(error, "conflict")) throw error;
+      return this.#sync();
+    }
+  }
+
+  /** Whether the table may have been changed by somebody else; then the next `reapply` reads it. One small request. */
+  changedByOthers(): boolean {
+    if (this.#held === undefined) return this.#wanted !== undefined;
+    if (this.#owned || this.#nft.generation() === this.#generation) return false;
+    this.#held = undefined;
+    return true;
+  }
+
+  /** The next `reapply` or `apply` reads the kernel, whatever is remembered. */
+  resync(): void {
+    this.#held = undefined;
+  }
+
+  /** Deletes the table, if there is one. @throws TwillError `denied` while another process owns it. */
+  remove(): NftReport {
+    this.#wanted = undefined;
+    this.#held = undefined;
+    this.#owned = false;
+    const exists = this.#nft.tables(this.#family).some(({ name }) => name === this.#name);
+    if (!exists) return nothing;
+    const operation: NftOperation = { op: "table.delete", family: this.#family, table: this.#name };
+    this.#nft.transaction([operation]);
+    return reportOf([operation], 1, false);
+  }
+
+  #sync(): NftReport {
+    let last: unknown;
+    for (let attempt = 0; attempt < attempts; attempt++) {
+      try {
+        return this.#syncOnce();
+      } catch (error) {
+        if (!isCode(error, "conflict")) throw error;
+        last = error;
+      }
+    }
+    throw last;
+  }
+
+  #syncOnce(): NftReport {
+    const wanted = this.#wanted;
+    if (wanted === undefined) return nothing;
+    const read = this.#held === undefined;
+    const claim = read ? this.#claim() : [];
+    const held = this.#withHandles(this.#held ?? this.#read(), wanted);
+    const difference = diffTable(held, wanted);
+    const operations = difference === "rebuild" ? this.#rebuild(wanted) : difference;
+    this.#held = held;
+    const transactions = this.#commit(operations);
+    this.#held = settled(wanted, held, operations);
+    return reportOf([...claim, ...operations], transactions + claim.length, read);
+  }
+
+  /**
+   * Makes the table, or takes it over, before it is read: from then on nobody else can change it.
+   * @returns what was done.
+   */
+  #claim(): NftOperation[] {
+    const found = this.#nft.tables(this.#family).find(({ name }) => name === this.#name);
+    const claim = (owned: boolean): NftOperation[] => {
+      const flags = owned ? { owner: true, persist: true } : {};
+      const operation: NftOperation = { op: "table.add", table: { family: this.#family, name: this.#name, ...flags } };
+      this.#nft.transaction([operation]);
+      this.#owned = owned;
+      return [operation];
+    };
+    if (found?.owner === true && found.ownerPort !== this.#nft.port) {
+      throw new TwillError("denied", `another process (netlink port ${found.ownerPort}) owns it`, {
+        operation: "change nf_tables table",
+        object: `${this.#family} ${this.#name}`,
+        remedy: "stop the other twill agent; if none runs, wait until its process has ended",
+      });
+    }
+    this.#owned = found?.owner === true;
+    if (this.#owned) return [];
+    // Left behind by an agent that has gone.
+    if (found?.persist === true) return claim(true);
+    // Made without the flags: it cannot be given them later.
+    if (found !== undefined) return [];
+    try {
+      return claim(true);
+    } catch (error) {
+      if (!isUnknownFlag(error)) throw error;
+      return claim(false);
+    }
+  }
+
+  #read(): HeldTable {
+    this.#generation = this.#nft.generation();
+    const content = this.#nft.read(this.#family, this.#name);
+    if (content !== undefined) return heldTable(content);
+    throw new TwillError("conflict", "the table was deleted meanwhile", {
+      operation: "read nf_tables table",
+      object: `${this.#family} ${this.#name}`,
+    });
+  }
+
+  /** Handles of rules are learnt only from reading, and are needed only in chains that differ. */
+  #withHandles(held: HeldTable, wanted: WantedTable): HeldTable {
+    const rules = new Map(held.rules);
+    for (const [chain, standing] of held.rules) {
+      if (standing.every(({ handle }) => handle !== undefined)) continue;
+      const now = wanted.rules.get(chain) ?? [];
+      const touched = standing.some(({ sets }) => sets.length > 0);
+      if (!touched && standing.length === now.length && standing.every(({ key }, at) => key === now[at]?.key)) continue;
+      const found = this.#nft.rules({ family: this.#family, table: this.#name, chain }).map(heldRule);
+      rules.set(chain, found);
+    }
+    return { ...held, rules };
+  }
+
+  #rebuild(wanted: WantedTable): NftOperation[] {
+    const flags = this.#owned ? { owner: true, persist: true } : {};
+    const inside = diffTable(emptyTable, wanted);
+    if (inside === "rebuild") throw new TwillError("internal", "an empty table cannot need to be rebuilt");
+    return [
+      { op: "table.delete", family: this.#family, table: this.#name },
+      { op: "table.add", table: { family: this.#family, name: this.#name, ...flags } },
+      ...inside,
+    ];
+  }
+
+  /** On failure what the kernel holds counts as unknown. @returns how many transactions it took. */
+  #commit(operations: readonly NftOperation[]): number {
+    if (operations.length === 0) return 0;
+    if (this.#log.enabled("debug")) {
+      for (const operation of operations) this.#log.debug("nf_tables", { operation: brief(operation) });
+    }
+    const held = this.#held;
+    this.#held = undefined;
+    const guard = this.#owned ? {} : { generation: this.#generation };
+    const transactions = this.#transact(operations, guard);
+    this.#held = held;
+    return transactions;
+  }
+
+  #transact(operations: readonly NftOperation[], guard: TransactionOptions): number {
+    try {
+      this.#nft.transaction(operations, guard);
+      // A commit adds one, and skips 0.
+      this.#generation = (this.#generation + 1) >>> 0 || 1;
+      return 1;
+    } catch (error) {
+      const stages = isCode(error, "exhausted") && error.errno === EMSGSIZE ? inStages(operations) : undefined;
+      if (stages === undefined) throw error;
+      const [inert, rest] = stages;
+      this.#nft.transaction(inert, { ...guard, separable: true });
+      this.#nft.transaction(rest);
+      this.#generation = this.#nft.generation();
+      return 2;
+    }
+  }
+}
+
+const EMSGSIZE = 90;
+const nothing: NftReport = { writes: {}, transactions: 0, read: false };
+
+const isUnknownFlag = (error: unknown): boolean =>
+  error instanceof TwillError &&
+  (error.errno === EOPNOTSUPP || error.errno === EINVAL) &&
+  error.operation === "add nf_tables table";
+
+function wantedTable(content: NftTableContent): WantedTable {
+  const rules = new Map<string, KeyedRule[]>(content.chains.map(({ name }) => [name, []]));
+  for (const rule of content.rules) rules.get(rule.chain)?.push({ ...rule, key: ruleKey(rule) });
+  return {
+    table: content.table,
+    chains: new Map(content.chains.map((chain) => [chain.name, chain])),
+    rules,
+    sets: setContents(content.sets),
+  };
+}
+
+function heldTable(content: NftTableContent): HeldTable {
+  const rules = new Map<string, HeldRule[]>(content.chains.map(({ name }) => [name, []]));
+  for (const rule of content.rules) rules.get(rule.chain)?.push(heldRule(rule));
+  return {
+    chains: new Map(content.chains.map((chain) => [chain.name, chain])),
+    rules,
+    sets: setContents(content.sets),
+  };
+}
+
+/** The kernel holds what was wanted. Of chains whose rules changed the handles are no longer known. */
+function settled(wanted: WantedTable, held: HeldTable, operations: readonly NftOperation[]): HeldTable {
+  const rebuilt = operations.some(({ op }) => op === "table.delete");
+  const touched = new Set(
+    operations.flatMap((operation) => {
+      if (operation.op === "rule.add") return [operation.rule.chain];
+      return "chain" in operation && typeof operation.chain === "string" ? [operation.chain] : [];
+    }),
+  );
+  const rules = new Map<string, readonly HeldRule[]>();
+  for (const [chain, now] of wanted.rules) {
+    const before = rebuilt || touched.has(chain) ? undefined : held.rules.get(chain);
+    rules.set(chain, before ?? now.map((rule) => ({ key: rule.key, sets: setsOf(rule) })));
+  }
+  return { chains: wanted.chains, rules, sets: wanted.sets };
+}
+
+function changed(
+  elements: Map<string, NftElement>,
+  { put = [], remove = [] }: { readonly put?: readonly NftElement[]; readonly remove?: readonly string[] },
+): Elements {
+  for (const key of remove) elements.delete(key);
+  for (const element of put) elements.set(elementKey(element), element);
+  return elements;
+}
+
+function reportOf(operations: readonly NftOperation[], transactions: number, read: boolean): NftReport {
+  const writes: Record<string, number> = {};
+  for (const { op } of operations) writes[op] = (writes[op] ?? 0) + 1;
+  return { writes, transactions, read };
+}
+
+/** For the log: of big loads the number of elements alone. */
+const brief = (operation: NftOperation): object =>
+  "elements" in operation && operation.elements.length > 8
+    ? { ...operation, elements: operation.elements.length }
+    : operation;
