@@ -1,13 +1,9 @@
 import type { Address } from "../base/address.ts";
 import type { Mac } from "../base/mac.ts";
 import type { InterfaceAddress, Prefix } from "../base/prefix.ts";
+import type { AttachmentKey } from "../model/attachment-key.ts";
 
-/** Who an interface belongs to: all state is kept under this key (one pod may have several interfaces). */
-export interface AttachmentKey {
-  readonly network: string;
-  readonly containerId: string;
-  readonly ifname: string;
-}
+export type { AttachmentKey };
 
 export interface PodRoute {
   readonly destination: Prefix;
