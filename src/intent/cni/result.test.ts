@@ -1,4 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Address, addressFromBytes } from "../../base/address.ts";
 import { TwillError } from "../../base/errors.ts";
 import { parseJson } from "../../base/json.ts";
@@ -142,6 +145,58 @@ describe("what others write", () => {
     ["[]", "is not an object"],
   ] as const) {
     test(`refused: ${text}`, () => expect(() => read(text)).toThrow(message));
+  }
+});
+
+describe("Debian's reference plugins (CNI up to 1.0.0)", () => {
+  const variables = {
+    CNI_COMMAND: "ADD",
+    CNI_CONTAINERID: "oracle",
+    CNI_NETNS: "/proc/self/ns/net",
+    CNI_IFNAME: "eth0",
+    CNI_PATH: "/usr/lib/cni",
+  };
+  /** In a network namespace that goes with the process: nothing that the plugin might do could stay. */
+  function reference(type: string, config: object): string {
+    const command = ["timeout", "20", "unshare", "--net", `/usr/lib/cni/${type}`];
+    const stdin = new TextEncoder().encode(JSON.stringify({ name: "oracle", type, ...config }));
+    const { exitCode, stdout } = Bun.spawnSync(command, { stdin, env: { ...process.env, ...variables } });
+    expect({ exitCode, stdout: stdout.toString() }).toMatchObject({ exitCode: 0 });
+    return stdout.toString();
+  }
+
+  for (const version of ["0.3.0", "0.3.1", "0.4.0", "1.0.0"] as const) {
+    test(`portmap without ports prints our result of ${version} again, and loses nothing`, () => {
+      const ours = JSON.parse(formatResult(result, version));
+      const theirs = reference("portmap", { cniVersion: version, prevResult: ours });
+      expect(JSON.parse(theirs)).toEqual(ours);
+    });
+  }
+
+  for (const version of cniVersions.filter((known) => known !== "1.1.0")) {
+    test(`host-local's result of ${version} is read`, () => {
+      const dataDir = mkdtempSync(join(tmpdir(), "twill-oracle-"));
+      try {
+        const ranges = [[{ subnet: "10.9.8.0/24" }], [{ subnet: "fd00:9::/64" }]];
+        const ipam = {
+          type: "host-local",
+          ranges,
+          routes: [{ dst: "0.0.0.0/0" }, { dst: "fd00::/8", gw: "fd00:9::7" }],
+          dataDir,
+        };
+        expect(read(reference("host-local", { cniVersion: version, ipam }), version)).toEqual({
+          interfaces: [],
+          ips: [
+            { address: at("10.9.8.2", 24), gateway: "10.9.8.1" as Address },
+            { address: at("fd00:9::2", 64), gateway: "fd00:9::1" as Address },
+          ],
+          routes: [{ dst: "0.0.0.0/0" as Prefix }, { dst: "fd00::/8" as Prefix, gw: "fd00:9::7" as Address }],
+          dns: {},
+        });
+      } finally {
+        rmSync(dataDir, { recursive: true });
+      }
+    });
   }
 });
 
