@@ -18,7 +18,7 @@ export type Standing =
  */
 const memory = 4096;
 /** Forgotten together, not one by one. */
-const slack = 256;
+const slack = 64;
 
 /**
  * The addresses of one prefix: which are used, and which one is next. Pure: no I/O, no clock.
