@@ -33,6 +33,8 @@ export function labDirectory(environment: NodeJS.ProcessEnv = process.env): stri
   return runtime === undefined || runtime === "" ? `/tmp/twill-lab-${uid}` : join(runtime, "twill-lab");
 }
 
+export const isInsideLab = (): boolean => process.env[labVariable] !== undefined;
+
 /** undefined: no lab, or a directory that nobody finished making. */
 export function readRecord(directory: string): LabRecord | undefined {
   try {

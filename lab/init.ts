@@ -1,6 +1,5 @@
-import { mkdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
-import { TwillError } from "../src/base/errors.ts";
+import { describeError, TwillError } from "../src/base/errors.ts";
 import { mountProc } from "../src/kernel/mount.ts";
 import type { LabApi } from "./api.ts";
 import { serveControl } from "./control.ts";
@@ -20,10 +19,15 @@ export const controlSocket = (directory: string): string => join(directory, "lab
  */
 export async function labInit(directory: string): Promise<void> {
   void followLifeline();
-  recordSelf(directory);
-  makeRoom(directory);
-  const lab = new Lab(directory, findPrograms());
-  serveControl<LabApi>(controlSocket(directory), lab.methods);
+  try {
+    recordSelf(directory);
+    makeRoom(directory);
+    const lab = new Lab(directory, findPrograms());
+    serveControl<LabApi>(controlSocket(directory), lab.methods);
+  } catch (error) {
+    process.stderr.write(`${describeError(error)}\n`);
+    process.exit(1); // else the lifeline would hold us
+  }
   await new Promise(() => {}); // until killed
 }
 
@@ -57,9 +61,6 @@ function makeRoom(directory: string): void {
       cause,
     });
   }
-  const staging = join(directory, "staging");
-  mkdirSync(staging);
-  for (const path of mountPoints) ensureMountPoint(path, staging);
-  rmdirSync(staging);
+  for (const path of mountPoints) ensureMountPoint(path);
   linkPlugins(directory, requireProgram(findPrograms(), "twill-cni"));
 }

@@ -78,7 +78,6 @@ function drawNode(node: NodeView): string[] {
 
 /** One row a value, the label before the first: a dual-stack node stays as narrow as another. */
 function labelled(label: string, values: readonly string[]): string[] {
-  if (values.length === 0) return [label];
   return values.map((value, index) => `${index === 0 ? label : " ".repeat(label.length)} ${value}`);
 }
 

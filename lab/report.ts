@@ -97,8 +97,8 @@ function rttText(results: readonly PairResult[]): string {
 function sourceKind(result: PairResult): string {
   const seen = sourceSeen(result);
   if (seen === undefined) return "–";
-  if (seen === result.from.addresses[result.family]) return `its own`;
-  return result.from.kind === "pod" ? "its node's" : "its node's, other device";
+  if (result.relation === "lo" || seen === result.from.addresses[result.family]) return "its own";
+  return result.from.kind === "pod" ? "its node's" : "another of its own";
 }
 
 function sourceText(results: readonly PairResult[], wide: boolean): string {

@@ -5,7 +5,7 @@ import { checkLoopback, type RunInPod } from "./loopback.ts";
 import { type Measured, measure } from "./measure.ts";
 import { everyPair } from "./pairs.ts";
 import type { ProbePlace } from "./place.ts";
-import { type PlacedPair, reach, type Verdicts } from "./reach.ts";
+import { addressIn, type PlacedPair, reach, type Verdicts } from "./reach.ts";
 import { Responder } from "./responder.ts";
 import { type PairResult, works } from "./result.ts";
 
@@ -95,7 +95,7 @@ class ResponderSet {
 
   at(place: ProbePlace, family: Family): Responder {
     const key = `${place.name} ${family}`;
-    const open = this.#open.get(key) ?? new Responder(place.netns, family);
+    const open = this.#open.get(key) ?? new Responder(place.netns, addressIn(place, family));
     this.#open.set(key, open);
     return open;
   }

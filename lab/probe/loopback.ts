@@ -46,7 +46,7 @@ export async function checkLoopback(pair: PlacedPair, run: RunInPod): Promise<Ob
 
 /** `twill lab lo-answer FAMILY`: says its ports, answers until its input ends, then says whom it saw. */
 export async function loopbackAnswer(family: Family): Promise<void> {
-  const responder = new Responder(currentNetns(), family);
+  const responder = new Responder(currentNetns(), loopbackAddress[family]);
   print({ udp: responder.udpPort, tcp: responder.tcpPort });
   const sightings: Sightings = new Map();
   let ended = false;

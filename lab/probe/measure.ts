@@ -1,10 +1,22 @@
 import { closeFile } from "../../src/kernel/file.ts";
 import { inNetns } from "../../src/kernel/netns.ts";
-import { AF_INET, AF_INET6, openSocket, SOCK_DGRAM, tryConnect, tryReceive, trySend } from "../../src/kernel/socket.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  getOption,
+  MSG_DONTWAIT,
+  openSocket,
+  SO_ERROR,
+  SOCK_DGRAM,
+  SOL_SOCKET,
+  tryConnect,
+  tryReceive,
+  trySend,
+} from "../../src/kernel/socket.ts";
 import { underlayDevice } from "../underlay.ts";
 import { dontFragment, knownMtu, udpOverhead, waitAtMost } from "./options.ts";
 import { countersOf, pathTaken } from "./path.ts";
-import { type PlacedPair, targetOf } from "./reach.ts";
+import { addressIn, type PlacedPair } from "./reach.ts";
 import { type Answering, type Responder, writeToken } from "./responder.ts";
 import type { Endpoint, Pair } from "./result.ts";
 import { encodeSockaddr } from "./sockaddr.ts";
@@ -18,6 +30,8 @@ export interface Measured {
 
 const burst = 20;
 export const roundTrips = 11;
+/** Bytes of payload over IPv4 (the length field counts its own header and IP's); a loopback device claims more. */
+const largestDatagram = 65507;
 const smallest = { 4: 576, 6: 1280 } as const;
 
 /** Path, round trip and path MTU of a pair that answers UDP. Synchronous: both ends are ours, and nothing else runs meanwhile. */
@@ -35,7 +49,7 @@ export function withSocket<T>(pair: PlacedPair<Endpoint>, responder: Answering, 
   try {
     dontFragment(fd, pair.family);
     waitAtMost(fd);
-    tryConnect(fd, encodeSockaddr(targetOf(pair), responder.udpPort));
+    tryConnect(fd, encodeSockaddr(addressIn(pair.to, pair.family), responder.udpPort));
     return work(fd);
   } finally {
     closeFile(fd);
@@ -89,7 +103,12 @@ function medianRoundTrip(fd: number, responder: Answering): number | undefined {
 function pathMtu(pair: Pair, fd: number, responder: Answering): number | undefined {
   const overhead = udpOverhead[pair.family];
   const buffer = new Uint8Array(65536);
-  const fits = (mtu: number) => roundTrip(fd, responder, writeToken(0, Math.min(mtu - overhead, 65507)), buffer);
+  const fits = (mtu: number) => {
+    // An ICMP error to the datagram before would be reported to this one, and its late answer taken for this one's.
+    getOption(fd, SOL_SOCKET, SO_ERROR);
+    while (tryReceive(fd, buffer, MSG_DONTWAIT) >= 0) {}
+    return roundTrip(fd, responder, writeToken(0, Math.min(mtu - overhead, largestDatagram)), buffer);
+  };
   for (let attempt = 0; attempt < 4; attempt++) {
     const believed = knownMtu(fd, pair.family);
     if (fits(believed)) return believed;
@@ -97,7 +116,7 @@ function pathMtu(pair: Pair, fd: number, responder: Answering): number | undefin
     if (knownMtu(fd, pair.family) === believed) break;
   }
   let low: number = smallest[pair.family];
-  let high = knownMtu(fd, pair.family);
+  let high = knownMtu(fd, pair.family) + 1;
   if (!fits(low)) return undefined;
   while (low + 1 < high) {
     const middle = (low + high) >> 1;

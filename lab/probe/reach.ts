@@ -1,4 +1,4 @@
-import type { Address } from "../../src/base/address.ts";
+import type { Address, Family } from "../../src/base/address.ts";
 import { EAGAIN, ECONNREFUSED, EINPROGRESS, errnoText } from "../../src/kernel/errno.ts";
 import { closeFile } from "../../src/kernel/file.ts";
 import { inNetns } from "../../src/kernel/netns.ts";
@@ -40,7 +40,7 @@ const IPPROTO_ICMPV6 = 58;
 /** Tries all three protocols for all pairs at once, so that the silent ones are waited for together. */
 export async function reach<To extends Endpoint>(
   pairs: readonly PlacedPair<To>[],
-  responderAt: (place: To, family: Pair["family"]) => Answering,
+  responderAt: (place: To, family: Family) => Answering,
   signal: AbortSignal,
 ): Promise<Verdicts[]> {
   const sightings: Sightings = new Map();
@@ -102,7 +102,7 @@ class Attempt {
     }[protocol];
     const port = { tcp: responder.tcpPort, udp: responder.udpPort, icmp: 0 }[protocol];
     this.#fd = inNetns(pair.from.netns, () => openSocket(domain, type, number, { nonBlocking: true }));
-    this.#note(tryConnect(this.#fd, encodeSockaddr(targetOf(pair), port)));
+    this.#note(tryConnect(this.#fd, encodeSockaddr(addressIn(pair.to, pair.family), port)));
     if (protocol !== "tcp") this.#send();
   }
 
@@ -164,8 +164,8 @@ class Attempt {
   }
 }
 
-export function targetOf(pair: Pair): Address {
-  const address = pair.to.addresses[pair.family];
-  if (address === undefined) throw new RangeError(`${pair.to.name} has no IPv${pair.family} address`);
+export function addressIn(endpoint: Endpoint, family: Family): Address {
+  const address = endpoint.addresses[family];
+  if (address === undefined) throw new RangeError(`${endpoint.name} has no IPv${family} address`);
   return address;
 }

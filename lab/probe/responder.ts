@@ -1,4 +1,4 @@
-import { type Address, type Family, unspecified } from "../../src/base/address.ts";
+import { type Address, familyOf } from "../../src/base/address.ts";
 import { closeFile } from "../../src/kernel/file.ts";
 import { inNetns } from "../../src/kernel/netns.ts";
 import { POLLIN, PollSet } from "../../src/kernel/poll.ts";
@@ -61,14 +61,15 @@ export class Responder implements Answering {
   readonly #from = new Uint8Array(128);
   readonly #fromLength = new Uint32Array(1);
 
-  constructor(netns: number, family: Family) {
+  /** @param address is bound, not the wildcard: else an answer could leave with another address of the same host. */
+  constructor(netns: number, address: Address) {
+    const family = familyOf(address);
     const domain = family === 4 ? AF_INET : AF_INET6;
-    const anywhere = encodeSockaddr(unspecified(family), 0);
     [this.#udp, this.#tcp] = inNetns(netns, () => [
       openSocket(domain, SOCK_DGRAM, 0),
       openSocket(domain, SOCK_STREAM, 0, { nonBlocking: true }),
     ]);
-    for (const fd of [this.#udp, this.#tcp]) bindSocket(fd, anywhere);
+    for (const fd of [this.#udp, this.#tcp]) bindSocket(fd, encodeSockaddr(address, 0));
     dontFragment(this.#udp, family);
     waitAtMost(this.#udp);
     listenSocket(this.#tcp, 1024);

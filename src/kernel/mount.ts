@@ -21,7 +21,7 @@ function mount(source: string, target: string, type: string, flags: number, data
 
 /**
  * Shows `source`, a directory or a file, at `target` too, with everything mounted below it: a user namespace may not
- * separate mounts that it got locked together (mount_namespaces(7)).
+ * separate mounts that it got locked together (mount_namespaces(7)). Symbolic links are followed, /proc/self/fd too.
  */
 export const bindMount = (source: string, target: string): void =>
   mount(source, target, "none", MS_BIND | MS_REC, undefined);
