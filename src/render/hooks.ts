@@ -1,0 +1,44 @@
+/**
+ * The one map of where Twill hangs in the kernel's packet path, and of the bits that it uses on packets and connections.
+ * Policy, Services and masquerade take their numbers from here; docs/design/hooks.md explains them, and a test holds the
+ * two together.
+ */
+
+/** Of nf_tables base chains; lower runs first (linux/netfilter_ipv4.h: NF_IP_PRI_*; nft's names behind them). */
+export const priorities = {
+  /** prerouting and output, filter type: connections that shall not be tracked. raw − 10. */
+  untracked: -310,
+  /** prerouting and output, nat type: Services choose an endpoint. dstnat − 5: before kube-proxy, whose choice then never comes. */
+  services: -105,
+  /** input, forward and output, filter type: policy, which sees addresses behind DNAT and before SNAT. filter − 5. */
+  policy: -5,
+  /** forward, filter type: traffic of the cluster networks is accepted, as Flannel does. filter. */
+  forward: 0,
+  /** postrouting, nat type: Services masquerade what must come back through this node. srcnat − 5. */
+  serviceMasquerade: 95,
+  /** postrouting, nat type: pods leave the cluster network with the node's address. srcnat. */
+  masquerade: 100,
+} as const;
+
+/** Bits of the packet mark (skb mark). */
+export const marks = {
+  /** Set by kube-proxy on what it will masquerade itself, one chain further: we leave it alone. */
+  kubeProxyMasquerade: 0x4000,
+  /** Others' bits, which no mark of ours may touch: 0x2000 (Calico's and Cilium's neighbours), kube-proxy's, kubelet's drop. */
+  avoided: [0x2000, 0x4000, 0x8000],
+  /** Ours, for Services and policy; nothing sets it yet. */
+  twill: 0x3000_0000,
+} as const;
+
+/** Connection marks belong to clouds and VPNs (AWS, Tailscale): Twill never writes them. */
+export const connectionMark = undefined;
+
+/** 128 conntrack label bits, as 32-bit words in host order: what conntrack's events tell of a connection's decisions. */
+export const labels = {
+  /** Word 0: number of the decision that the source's egress policy took. */
+  egressDecision: 0,
+  /** Word 1: number of the decision that the destination's ingress policy took. */
+  ingressDecision: 1,
+  /** Words 2 and 3 stay 0. */
+  reserved: [2, 3],
+} as const;
