@@ -1,5 +1,5 @@
 import type { Family } from "../src/base/address.ts";
-import { type PairResult, sourceSeen, type Verdict, works } from "./probe/result.ts";
+import { type Endpoint, type PairResult, sourceSeen, type Verdict, works } from "./probe/result.ts";
 import { type Cell, drawTable, type Paint } from "./table.ts";
 
 /** One line of the table: pairs of one relation of which everything that the table shows is the same. */
@@ -18,10 +18,11 @@ export function tableRows(results: readonly PairResult[], each: boolean): Row[] 
     return results.map((result) => ({ from: result.from.name, to: toName(result), results: [result] }));
   const groups = new Map<string, PairResult[]>();
   for (const result of results) {
-    // A pair that fails is never hidden in a group.
-    const key = works(result)
-      ? [result.family, ...describe(result), result.path, result.mtu, sourceKind(result)].join("|")
-      : `failed|${result.family}|${result.relation}|${result.from.name}|${result.to.name}`;
+    const { family, relation, from, to, path, mtu, faults } = result;
+    const alike = works(result)
+      ? [...describe(result), path, mtu, sourceKind(result)]
+      : [relation, from.node, to.node, path, mtu, ...faults.map((fault) => general(result, fault))];
+    const key = [family, ...alike].join("|");
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [result]);
     else group.push(result);
@@ -30,7 +31,7 @@ export function tableRows(results: readonly PairResult[], each: boolean): Row[] 
     const [first] = group;
     if (first === undefined) return { from: "", to: "", results: group };
     if (group.length === 1) return { from: first.from.name, to: toName(first), results: group };
-    const [from, to] = describe(first);
+    const [from, to] = works(first) ? describe(first) : [whose(first.from), whose(first.to)];
     return { from: `${from} ×${group.length}`, to, results: group };
   });
 }
@@ -45,8 +46,8 @@ export function drawReport(rows: readonly Row[], families: readonly Family[], wi
     rows.map((row) => cells(row, dual, wide)),
     paint,
   );
-  const faults = rows.flatMap((row) =>
-    row.results.filter((result) => !works(result)).map((result) => paint(`  ${faultLine(result, dual)}`, "red")),
+  const faults = rows.flatMap(({ results: [first, ...more] }) =>
+    first === undefined || works(first) ? [] : [paint(`  ${faultLine(first, more.length, dual)}`, "red")],
   );
   return faults.length === 0 ? lines : [...lines, "", paint("What does not work:", "bold"), ...faults];
 }
@@ -57,8 +58,19 @@ export function verdictLine(results: readonly PairResult[], paint: Paint): strin
   return paint(`${good} of ${results.length} paths work`, good === results.length ? "green" : "red");
 }
 
-const faultLine = (result: PairResult, dual: boolean): string =>
-  `${result.from.name} → ${toName(result)}${dual ? ` (IPv${result.family})` : ""}: ${result.faults.join("; ")}`;
+function faultLine(result: PairResult, more: number, dual: boolean): string {
+  const others = more === 0 ? "" : ` and ${more} alike`;
+  const family = dual ? ` (IPv${result.family})` : "";
+  return `${result.from.name} → ${toName(result)}${others}${family}: ${result.faults.join("; ")}`;
+}
+
+/** A fault without the names and addresses of this pair, to see whether two fail alike. */
+function general(result: PairResult, fault: string): string {
+  const own = [result.from.name, result.to.name, result.from.addresses[result.family], sourceSeen(result)];
+  return own.reduce<string>((text, name) => (name === undefined ? text : text.replaceAll(name, "…")), fault);
+}
+
+const whose = (endpoint: Endpoint): string => (endpoint.kind === "pod" ? `pod of ${endpoint.node}` : endpoint.name);
 
 function cells(row: Row, dual: boolean, wide: boolean): Cell[] {
   const [first] = row.results;

@@ -14,10 +14,7 @@ export interface Observed {
  * @param nodeAddresses underlay addresses of the pod's node.
  */
 export function judge(pair: Pair, observed: Observed, nodeAddresses: readonly Address[]): PairResult {
-  const faults = protocols.flatMap((protocol) => {
-    const fault = unanswered(observed.verdicts[protocol]);
-    return fault === undefined ? [] : [`${protocol.toUpperCase()} ${fault}`];
-  });
+  const faults = unansweredFaults(observed.verdicts);
   const seen = new Set(
     protocols.flatMap((protocol) => {
       const verdict = observed.verdicts[protocol];
@@ -32,6 +29,16 @@ export function judge(pair: Pair, observed: Observed, nodeAddresses: readonly Ad
       faults.push(`the outside sees ${address}, not an address of ${pair.from.node}: not masqueraded`);
   }
   return { ...pair, ...observed, faults };
+}
+
+/** Protocols that fail alike are named together: "TCP, UDP, ICMP timed out: …". */
+function unansweredFaults(verdicts: Observed["verdicts"]): string[] {
+  const failed = new Map<string, Protocol[]>();
+  for (const protocol of protocols) {
+    const fault = unanswered(verdicts[protocol]);
+    if (fault !== undefined) failed.set(fault, [...(failed.get(fault) ?? []), protocol]);
+  }
+  return [...failed].map(([fault, names]) => `${names.join(", ").toUpperCase()} ${fault}`);
 }
 
 function unanswered(verdict: Verdict): string | undefined {
