@@ -14,9 +14,8 @@ const chained: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
 export const chainable = Object.keys(chained);
 
 /**
- * The CNI configuration that kubelet's runtime reads. Version 1.0.0 because the plugins that chain after ours
- * (Debian's containernetworking-plugins 1.1.1) refuse 1.1.0; GC and STATUS reach our plugin all the same through runtimes
- * that call by the plugin's own versions.
+ * The CNI configuration that kubelet's runtime reads. With plugins chained after ours it is of version 1.0.0, because
+ * Debian's (containernetworking-plugins 1.1.1) refuse 1.1.0; runtimes then call neither GC nor STATUS.
  */
 export function conflist(options: Pick<AgentOptions, "attachment" | "cniChain" | "runDir">): string {
   const after = options.cniChain.map((name) => {

@@ -1,0 +1,202 @@
+import type { Address } from "../../base/address.ts";
+import { hex } from "../../base/bytes.ts";
+import type { Clock } from "../../base/clock.ts";
+import { isCode } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import type { Random } from "../../base/random.ts";
+import type { Reachability } from "../../model/status.ts";
+import { decodeMessage, encodeMessage, type Path } from "./codec.ts";
+import { combine, PathHistory } from "./history.ts";
+import type { PeerTransport } from "./transport.ts";
+
+/** A node to be measured. */
+export interface Peer {
+  readonly name: string;
+  readonly port: number;
+  readonly underlay: Address;
+  /** An address of that node inside the pod network. Absent: there is none, or not one to be reached from a node. */
+  readonly overlay?: Address;
+}
+
+export interface ProberOptions {
+  readonly node: string;
+  readonly key: Uint8Array;
+  readonly transport: PeerTransport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Some peer's state changed. */
+  readonly onChange: () => void;
+}
+
+export interface ProberCounters {
+  sent: number;
+  answered: number;
+  lost: number;
+  /** Datagrams without the cluster's key, of strangers, or over the limit. */
+  rejected: number;
+}
+
+const everyMs = 10_000;
+/** A peer that is new, or has just begun to lose: decide soon. */
+const soonMs = 300;
+const answerWithinMs = 1_000;
+/** Probes a second, whatever the cluster's size; in big ones the rotation takes longer instead. */
+const budget = 20;
+const tickMs = 1_000 / budget;
+/** Answers a second; the cluster's agents together ask each node about as often. */
+const answersPerSecond = 200;
+
+interface Target {
+  readonly peer: Peer;
+  readonly path: Path;
+  readonly address: Address;
+  readonly history: PathHistory;
+  due: number;
+}
+
+/** Measures every peer, over the underlay and over the overlay, and answers when it is measured. */
+export class PeerProber {
+  readonly counters: ProberCounters = { sent: 0, answered: 0, lost: 0, rejected: 0 };
+  readonly #options: ProberOptions;
+  readonly #targets = new Map<string, Target>();
+  readonly #reverse = new Map<string, Reachability>();
+  readonly #outstanding = new Map<string, { readonly target: Target; readonly sentAt: number }>();
+  #strangersFree: ReadonlySet<Address> = new Set();
+  #tokens = answersPerSecond;
+  #refilledAt: number;
+  #stopped = false;
+
+  constructor(options: ProberOptions) {
+    this.#options = options;
+    this.#refilledAt = options.clock.monotonic();
+  }
+
+  /** Probes until stopped. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      this.tick();
+      await this.#options.clock.sleep(tickMs, signal);
+    }
+    this.#stopped = true;
+  }
+
+  setPeers(peers: readonly Peer[]): void {
+    const now = this.#options.clock.monotonic();
+    const wanted = new Map<string, Omit<Target, "history" | "due">>();
+    for (const peer of peers) {
+      wanted.set(`${peer.name} underlay`, { peer, path: "underlay", address: peer.underlay });
+      if (peer.overlay !== undefined)
+        wanted.set(`${peer.name} overlay`, { peer, path: "overlay", address: peer.overlay });
+    }
+    for (const [id, target] of this.#targets) {
+      const same = wanted.get(id);
+      if (same?.address === target.address && same.peer.port === target.peer.port) wanted.delete(id);
+      else this.#targets.delete(id);
+    }
+    for (const [id, target] of wanted) {
+      this.#targets.set(id, { ...target, history: new PathHistory(), due: now + this.#options.random.below(soonMs) });
+    }
+    const names = new Set(peers.map((peer) => peer.name));
+    for (const name of this.#reverse.keys()) if (!names.has(name)) this.#reverse.delete(name);
+    this.#strangersFree = new Set([...this.#targets.values()].map((target) => target.address));
+  }
+
+  reachability(name: string): Reachability {
+    const underlay = this.#targets.get(`${name} underlay`)?.history.reachability ?? { state: "unknown" };
+    return combine(underlay, this.#targets.get(`${name} overlay`)?.history.reachability);
+  }
+
+  /** What the peer's agent last said that it measured towards this node. */
+  reverse(name: string): Reachability | undefined {
+    return this.#reverse.get(name);
+  }
+
+  /** Probes what is due most, and gives up on what was not answered. One probe a call keeps the budget. */
+  tick(): void {
+    const now = this.#options.clock.monotonic();
+    for (const [nonce, { target, sentAt }] of this.#outstanding) {
+      if (now - sentAt < answerWithinMs) break; // in order of sending
+      this.#outstanding.delete(nonce);
+      this.counters.lost++;
+      this.#record(target, undefined);
+    }
+    let next: Target | undefined;
+    for (const target of this.#targets.values())
+      if (target.due <= now && (next === undefined || target.due < next.due)) next = target;
+    if (next !== undefined) this.#probe(next, now);
+  }
+
+  /** A datagram came in. */
+  receive(bytes: Uint8Array, from: Address, port: number): void {
+    // Before any cryptography: strangers cost nothing.
+    if (this.#stopped || !this.#strangersFree.has(from)) return void this.counters.rejected++;
+    try {
+      const message = decodeMessage(bytes, this.#options.key);
+      if (message === undefined) return void this.counters.rejected++;
+      if (message.type === "probe") this.#answer(message, from, port);
+      else this.#answered(hex(message.nonce), message.measured);
+    } catch (error) {
+      if (!isCode(error, "corrupt")) throw error;
+      this.counters.rejected++;
+      this.#options.log.debug("datagram of another agent not understood", { from, error });
+    }
+  }
+
+  #probe(target: Target, now: number): void {
+    const { node, key, transport, random } = this.#options;
+    const nonce = random.bytes(16);
+    target.due = now + everyMs + random.below(everyMs / 5) - everyMs / 10;
+    this.#outstanding.set(hex(nonce), { target, sentAt: now });
+    this.counters.sent++;
+    transport.send(
+      encodeMessage({ type: "probe", nonce, path: target.path, sender: node }, key),
+      target.address,
+      target.peer.port,
+    );
+  }
+
+  /** A replayed probe only makes us repeat to a node of the cluster what it may know anyway. */
+  #answer(
+    probe: { readonly nonce: Uint8Array; readonly path: Path; readonly sender: string },
+    to: Address,
+    port: number,
+  ): void {
+    if (!this.#mayAnswer()) return void this.counters.rejected++;
+    const { node, key, transport } = this.#options;
+    const measured = this.reachability(probe.sender);
+    transport.send(
+      encodeMessage({ type: "answer", nonce: probe.nonce, path: probe.path, sender: node, measured }, key),
+      to,
+      port,
+    );
+  }
+
+  #answered(nonce: string, measured: Reachability): void {
+    const waiting = this.#outstanding.get(nonce);
+    if (waiting === undefined) return; // too late, or replayed
+    this.#outstanding.delete(nonce);
+    this.counters.answered++;
+    this.#reverse.set(waiting.target.peer.name, measured);
+    this.#record(waiting.target, this.#options.clock.monotonic() - waiting.sentAt);
+  }
+
+  #record(target: Target, roundTrip: number | undefined): void {
+    const { clock, onChange } = this.#options;
+    const { history } = target;
+    const before = history.state;
+    history.record(roundTrip, clock.now());
+    const undecided = history.probes < 3 || (history.lostInARow > 0 && history.lostInARow < 3);
+    if (undecided) target.due = Math.min(target.due, clock.monotonic() + soonMs);
+    if (history.state !== before) onChange();
+  }
+
+  #mayAnswer(): boolean {
+    const now = this.#options.clock.monotonic();
+    this.#tokens = Math.min(answersPerSecond, this.#tokens + ((now - this.#refilledAt) / 1000) * answersPerSecond);
+    this.#refilledAt = now;
+    if (this.#tokens < 1) return false;
+    this.#tokens--;
+    return true;
+  }
+}
