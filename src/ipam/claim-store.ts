@@ -1,13 +1,14 @@
 import { isCode, TwillError } from "../base/errors.ts";
 import type { Prefix } from "../base/prefix.ts";
 import type { Datastore, Revision, StoredObject } from "../store/datastore.ts";
-import { claimName, decodeClaim, encodeClaim, SUBNETS, type SubnetClaim, subnetOfName } from "./subnet-claim.ts";
+import { claimCodec, claimName, SUBNETS, type SubnetClaim, subnetOfName } from "./subnet-claim.ts";
 
 /** A stored claim. */
 export interface ClaimEntry {
   readonly subnet: Prefix;
   /** Undefined: it cannot be read, and is respected all the same: someone has the subnet. */
   readonly claim: SubnetClaim | undefined;
+  readonly value: Uint8Array;
   readonly revision: Revision;
   /** Wall-clock milliseconds. Absent: never. */
   readonly expiresAt?: number;
@@ -36,7 +37,7 @@ export class ClaimStore {
   async create(subnet: Prefix, claim: SubnetClaim): Promise<ClaimEntry | undefined> {
     try {
       const name = claimName(subnet);
-      return this.decode(await this.#store.create(SUBNETS, name, encodeClaim(claim), this.#lifetime(claim)));
+      return this.decode(await this.#store.create(SUBNETS, name, claimCodec.encode(claim), this.#lifetime(claim)));
     } catch (error) {
       if (isCode(error, "exists")) return undefined;
       throw error;
@@ -44,9 +45,9 @@ export class ClaimStore {
   }
 
   /** Undefined: it changed since it was read. */
-  replace({ subnet, revision }: ClaimEntry, claim: SubnetClaim): Promise<ClaimEntry | undefined> {
+  replace({ subnet, value: over, revision }: ClaimEntry, claim: SubnetClaim): Promise<ClaimEntry | undefined> {
     return unlessChanged(async () => {
-      const value = encodeClaim(claim);
+      const value = claimCodec.encode(claim, over);
       return this.decode(await this.#store.update(SUBNETS, claimName(subnet), value, revision, this.#lifetime(claim)));
     });
   }
@@ -68,21 +69,22 @@ export class ClaimStore {
   decode({ name, value, revision, expiresAt }: StoredObject): ClaimEntry | undefined {
     const subnet = subnetOfName(name);
     if (subnet === undefined) return undefined;
-    const claim = readable(value);
+    const claim = readable(name, value);
     // As in Flannel: where claims expire, one that does not is a reservation, however it came about.
     const forever = this.#store.capabilities.ttl && expiresAt === undefined;
     return {
       subnet,
       claim: claim && { ...claim, reserved: claim.reserved || forever },
+      value,
       revision,
       ...(expiresAt !== undefined && { expiresAt }),
     };
   }
 }
 
-function readable(value: Uint8Array): SubnetClaim | undefined {
+function readable(name: string, value: Uint8Array): SubnetClaim | undefined {
   try {
-    return decodeClaim(value);
+    return claimCodec.decode(value, `${SUBNETS}/${name}`);
   } catch (error) {
     if (error instanceof TwillError) return undefined;
     throw error;

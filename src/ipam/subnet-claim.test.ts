@@ -3,21 +3,23 @@ import { addressFromBytes } from "../base/address.ts";
 import { TwillError } from "../base/errors.ts";
 import { type Prefix, prefixOf } from "../base/prefix.ts";
 import { seededRandom } from "../base/random.ts";
-import { claimName, decodeClaim, encodeClaim, heldBy, keptFor, subnetOfName } from "./subnet-claim.ts";
+import { checkName } from "../store/key.ts";
+import { claimCodec, claimName, heldBy, keptFor, SUBNETS, subnetOfName } from "./subnet-claim.ts";
 
 const seed = 7;
+const decode = (bytes: Uint8Array) => claimCodec.decode(bytes, "subnets/10.244.1.0-24");
 const text = (value: string) => new TextEncoder().encode(value);
 
 test("names of claims go both ways and hold neither slash nor colon", () => {
   const pairs = [
     ["10.244.1.0/24", "10.244.1.0-24"],
     ["fd00:10:244:1::/64", "fd00-10-244-1---64"],
-    ["::/64", "---64"],
     ["2001:db8:0:0:1::/80", "2001-db8-0-0-1---80"],
   ] as const;
   for (const [prefix, name] of pairs) {
     expect(claimName(prefix as Prefix)).toBe(name);
     expect(subnetOfName(name)).toBe(prefix as Prefix);
+    checkName(SUBNETS, name);
   }
   const random = seededRandom(seed);
   for (let round = 0; round < 500; round++) {
@@ -46,14 +48,14 @@ test("other names are nobody's subnet", () => {
 
 test("what the first version wrote is read", () => {
   const stored = `{"version":1,"node":"a","id":"6c9d","claimedAt":"2026-01-01T00:00:00.000Z"}`;
-  expect(decodeClaim(text(stored))).toEqual({
+  expect(decode(text(stored))).toEqual({
     node: "a",
     id: "6c9d",
     claimedAt: Date.UTC(2026, 0, 1),
     reserved: false,
   });
   const reservation = `{"version":1,"claimedAt":"2026-01-01T00:00:00.000Z","reserved":true}`;
-  expect(decodeClaim(text(reservation))).toEqual({ claimedAt: Date.UTC(2026, 0, 1), reserved: true });
+  expect(decode(text(reservation))).toEqual({ claimedAt: Date.UTC(2026, 0, 1), reserved: true });
 });
 
 test("claims go both ways", () => {
@@ -62,14 +64,14 @@ test("claims go both ways", () => {
     { node: "a", claimedAt: 1_700_000_000_000, reserved: true },
     { claimedAt: 5, reserved: true },
   ];
-  for (const claim of claims) expect(decodeClaim(encodeClaim(claim))).toEqual(claim);
+  for (const claim of claims) expect(decode(claimCodec.encode(claim))).toEqual(claim);
 });
 
 test("what no version wrote is corrupt, what a later one wrote unsupported; nothing else is ever thrown", () => {
-  const valid = encodeClaim({ node: "a", id: "1", claimedAt: 0, reserved: false });
+  const valid = claimCodec.encode({ node: "a", id: "1", claimedAt: 0, reserved: false });
   const codeOf = (bytes: Uint8Array): string => {
     try {
-      decodeClaim(bytes);
+      decode(bytes);
       return "fine";
     } catch (error) {
       if (error instanceof TwillError) return error.code;
@@ -88,6 +90,12 @@ test("what no version wrote is corrupt, what a later one wrote unsupported; noth
       codeOf(round % 4 === 0 ? random.bytes(random.below(40)) : bytes),
     );
   }
+});
+
+test("a field that a later release added to a claim outlives its renewal", () => {
+  const stored = text(`{"version":1,"node":"a","id":"1","claimedAt":"2026-01-01T00:00:00.000Z","zone":"b"}`);
+  const renewed = new TextDecoder().decode(claimCodec.encode(decode(stored), stored));
+  expect(JSON.parse(renewed).zone).toBe("b");
 });
 
 test("a machine is itself by name and identity; a reservation waits for the first machine of its node", () => {

@@ -1,5 +1,6 @@
 import { TwillError } from "../base/errors.ts";
 import { type Prefix, parseStrictPrefix } from "../base/prefix.ts";
+import { type Codec, versioned } from "../store/versioned.ts";
 
 /** Kind of the stored objects: one object for each claimed subnet. Creating it is the claim, for only one can. */
 export const SUBNETS = "subnets";
@@ -22,8 +23,6 @@ export interface SubnetClaim {
   /** Made by an administrator: has no time to live, and stays when its node leaves. */
   readonly reserved: boolean;
 }
-
-const version = 1;
 
 export const heldBy = (claim: SubnetClaim, holder: Holder): boolean =>
   claim.node === holder.node && claim.id === holder.id;
@@ -51,44 +50,26 @@ export function subnetOfName(name: string): Prefix | undefined {
   }
 }
 
-export function encodeClaim(claim: SubnetClaim): Uint8Array {
-  const { node, id, claimedAt, reserved } = claim;
-  return new TextEncoder().encode(
-    JSON.stringify({ version, node, id, claimedAt: new Date(claimedAt).toISOString(), ...(reserved && { reserved }) }),
-  );
-}
-
-/** @throws TwillError `corrupt` for what no version wrote, `unsupported` for a version after this one. */
-export function decodeClaim(bytes: Uint8Array): SubnetClaim {
-  const fields = objectOf(bytes);
-  const found = fields.version;
-  if (typeof found === "number" && found > version) {
-    throw new TwillError("unsupported", `a subnet claim of version ${found}; this Twill reads up to ${version}`, {
-      remedy: "upgrade this node's Twill",
-    });
-  }
-  const { node, id, claimedAt, reserved } = fields;
-  const when = typeof claimedAt === "string" ? Date.parse(claimedAt) : Number.NaN;
-  if (found !== version || !isText(node) || !isText(id) || Number.isNaN(when) || !isFlag(reserved)) {
-    throw new TwillError("corrupt", "not a subnet claim", { remedy: "delete it if no node uses the subnet" });
-  }
-  return {
-    ...(node !== undefined && { node }),
-    ...(id !== undefined && { id }),
-    claimedAt: when,
-    reserved: reserved === true,
-  };
-}
-
-function objectOf(bytes: Uint8Array): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-    if (typeof value === "object" && value !== null) return { ...value };
-  } catch (cause) {
-    throw new TwillError("corrupt", "a subnet claim is not JSON", { cause });
-  }
-  return {};
-}
+/** Version 1. Unknown fields of the object that is replaced are kept. */
+export const claimCodec: Codec<SubnetClaim> = versioned({
+  what: "subnet claim",
+  version: 1,
+  fields: ["node", "id", "claimedAt", "reserved"],
+  read: ({ node, id, claimedAt, reserved }) => {
+    const when = typeof claimedAt === "string" ? Date.parse(claimedAt) : Number.NaN;
+    if (!isText(node) || !isText(id) || Number.isNaN(when) || !isFlag(reserved)) {
+      throw new TwillError("invalid", "node, id, claimedAt or reserved is of the wrong type");
+    }
+    const owner = { ...(node !== undefined && { node }), ...(id !== undefined && { id }) };
+    return { ...owner, claimedAt: when, reserved: reserved === true };
+  },
+  write: ({ node, id, claimedAt, reserved }) => ({
+    node,
+    id,
+    claimedAt: new Date(claimedAt).toISOString(),
+    ...(reserved && { reserved }),
+  }),
+});
 
 const isText = (value: unknown): value is string | undefined => value === undefined || typeof value === "string";
 const isFlag = (value: unknown): value is boolean | undefined => value === undefined || typeof value === "boolean";

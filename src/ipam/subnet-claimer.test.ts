@@ -6,7 +6,7 @@ import { seededRandom } from "../base/random.ts";
 import type { NetworkRange } from "../model/network.ts";
 import { keepSubnet } from "./claim-keeper.ts";
 import { MemoryStore } from "./memory-store.fixture.ts";
-import { claimName, decodeClaim, encodeClaim, SUBNETS } from "./subnet-claim.ts";
+import { claimCodec, claimName, SUBNETS } from "./subnet-claim.ts";
 import { SubnetClaimer } from "./subnet-claimer.ts";
 import { reserveSubnet, unreserveSubnet } from "./subnet-reservation.ts";
 
@@ -76,19 +76,21 @@ test("a claim lost at the last moment leads to another subnet", async () => {
   const wanted = p("10.244.5.0/24");
   store.beforeWrite = async () => {
     store.beforeWrite = () => {};
-    const thief = encodeClaim({ node: "thief", id: "t", claimedAt: 0, reserved: false });
+    const thief = claimCodec.encode({ node: "thief", id: "t", claimedAt: 0, reserved: false });
     await store.create(SUBNETS, claimName(wanted), thief);
   };
   const held = await claimer().claim(holder("a"), wanted);
   expect(held.subnet).not.toBe(wanted);
-  expect(decodeClaim((await store.get(SUBNETS, claimName(wanted)))?.value ?? new Uint8Array()).node).toBe("thief");
+  expect(claimCodec.decode((await store.get(SUBNETS, claimName(wanted)))?.value ?? new Uint8Array(), "x").node).toBe(
+    "thief",
+  );
 });
 
 test("claims that cannot be read, have no time to live or another length are respected", async () => {
   const { store, claimer } = setUp(four);
   await store.create(SUBNETS, "10.244.0.0-24", new TextEncoder().encode("?"), { ttlSeconds: 9 });
   await store.create(SUBNETS, "10.244.1.0-24", new TextEncoder().encode(`{"version":99}`));
-  await store.create(SUBNETS, "10.244.2.128-25", encodeClaim({ ...holder("x"), claimedAt: 0, reserved: false }));
+  await store.create(SUBNETS, "10.244.2.128-25", claimCodec.encode({ ...holder("x"), claimedAt: 0, reserved: false }));
   await store.create(SUBNETS, "not-a-subnet", new Uint8Array());
   expect((await claimer().claim(holder("a"))).subnet).toBe(p("10.244.3.0/24"));
 });

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { decodeClaim, SUBNETS, subnetOfName } from "../../src/ipam/subnet-claim.ts";
+import { claimCodec, SUBNETS, subnetOfName } from "../../src/ipam/subnet-claim.ts";
 import { EmbeddedDatastore } from "../../src/store/embedded/embedded.ts";
 
 const processes = 4;
@@ -62,7 +62,7 @@ test("four processes lease all 65,536 /24s of 10.0.0.0/8: none twice, none left"
     await store.close();
     expect(objects.length).toBe(65_536);
     for (const { name, value, expiresAt } of objects) {
-      expect(decodeClaim(value).node).toBe(owners.get(subnetOfName(name) ?? "") ?? "nobody");
+      expect(claimCodec.decode(value, name).node).toBe(owners.get(subnetOfName(name) ?? "") ?? "nobody");
       expect(expiresAt).toBeDefined();
     }
   } finally {
