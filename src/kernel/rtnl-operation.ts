@@ -13,9 +13,9 @@ import { encodeAddress } from "../wire/rtnetlink/address.ts";
 import {
   encodeBridgePort,
   encodeLinkChange,
+  encodeLinkCompletion,
   encodeLinkIndex,
   encodeLinkSpec,
-  encodePeerUp,
 } from "../wire/rtnetlink/link.ts";
 import {
   RTM_DELADDR,
@@ -96,12 +96,34 @@ export function encodeOperation(operation: RtnlOperation): NetlinkRequest[] {
   }
 }
 
-/** A veth's peer in the same namespace comes up by a message of its own; in another one, RtnlSocket sees to it. */
+/** Creation, and what creation leaves undone of the links that stay in the socket's namespace. */
 function encodeAdd(spec: LinkSpec): NetlinkRequest[] {
   const create = { type: RTM_NEWLINK, flags: add, payload: encodeLinkSpec(spec) };
-  const { kind, peer } = spec;
-  if (kind.type !== "veth" || peer?.up !== true || peer.netns !== undefined) return [create];
-  return [create, { type: RTM_NEWLINK, flags: plain, payload: encodePeerUp(peer.name) }];
+  return [
+    create,
+    ...completions(spec)
+      .filter(({ netns }) => netns === undefined)
+      .map(({ request }) => request),
+  ];
+}
+
+export interface LinkCompletion {
+  /** Where it must be sent; undefined is the socket's own namespace. */
+  readonly netns: number | undefined;
+  readonly request: NetlinkRequest;
+}
+
+/** What must follow the creation of a link (see encodeLinkCompletion), for the link and a veth's peer. */
+export function completions(spec: LinkSpec): LinkCompletion[] {
+  const peer = spec.kind.type === "veth" ? spec.peer : undefined;
+  const found: LinkCompletion[] = [];
+  const complete = (link: Omit<LinkSpec, "kind">, role: "link" | "peer") => {
+    const payload = encodeLinkCompletion(link, role);
+    if (payload !== undefined) found.push({ netns: link.netns, request: { type: RTM_NEWLINK, flags: plain, payload } });
+  };
+  complete(spec, "link");
+  if (peer !== undefined) complete(peer, "peer");
+  return found;
 }
 
 /** The kernel handles port attributes before it changes the master, so a link joins its bridge in a message of its own. */

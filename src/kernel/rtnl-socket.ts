@@ -6,7 +6,7 @@ import type { DeviceAddress, Route, Rule } from "../objects/route.ts";
 import { type NetlinkRequest, NLM_F_ACK } from "../wire/netlink/message.ts";
 import { decodeAddress, encodeAddressQuery } from "../wire/rtnetlink/address.ts";
 import { familyNumber } from "../wire/rtnetlink/family.ts";
-import { decodeLink, encodeLinkQuery, encodePeerUp, isLinkMessage } from "../wire/rtnetlink/link.ts";
+import { decodeLink, encodeLinkQuery, isLinkMessage } from "../wire/rtnetlink/link.ts";
 import {
   RTM_GETADDR,
   RTM_GETLINK,
@@ -14,7 +14,6 @@ import {
   RTM_GETNSID,
   RTM_GETROUTE,
   RTM_GETRULE,
-  RTM_NEWLINK,
 } from "../wire/rtnetlink/message-types.ts";
 import {
   decodeFdbEntry,
@@ -29,7 +28,7 @@ import { decodeRule, encodeRuleQuery } from "../wire/rtnetlink/rule.ts";
 import { ENODEV, ENOENT } from "./errno.ts";
 import { acknowledgementError, NETLINK_ROUTE, NetlinkSocket } from "./netlink-socket.ts";
 import type { RouteFilter, Rtnl, RtnlCounters, RtnlOperation } from "./rtnl.ts";
-import { describeOperation, encodeOperation } from "./rtnl-operation.ts";
+import { completions, describeOperation, encodeOperation } from "./rtnl-operation.ts";
 
 /** Requests in one send. Each acknowledgement takes up to 1 KiB of the receive buffer, which an unprivileged process may find at 208 KiB. */
 const requestsPerSend = 128;
@@ -96,7 +95,9 @@ class RtnlSocket implements Rtnl {
       next += requests.length;
       const refused = own.find((answer) => answer.error !== undefined)?.error;
       const error =
-        refused === undefined ? bringPeerUp(operation) : acknowledgementError(refused, describeOperation(operation));
+        refused === undefined
+          ? completeElsewhere(operation)
+          : acknowledgementError(refused, describeOperation(operation));
       if (error !== undefined) this.#failures++;
       return error;
     });
@@ -136,7 +137,7 @@ class RtnlSocket implements Rtnl {
   addresses(filter: { readonly device?: number; readonly family?: Family } = {}): DeviceAddress[] {
     const families: readonly Family[] = filter.family === undefined ? [4, 6] : [filter.family];
     return families.flatMap((family) =>
-      this.#ofFamily(family, this.#dump(RTM_GETADDR, encodeAddressQuery({ ...filter, family })))
+      this.#ofFamily(family, this.#filteredDump(RTM_GETADDR, encodeAddressQuery({ ...filter, family }), filter))
         .map(decodeAddress)
         .filter((address) => filter.device === undefined || address.device === filter.device),
     );
@@ -145,19 +146,22 @@ class RtnlSocket implements Rtnl {
   routes(filter: RouteFilter = {}): Route[] {
     const families: readonly Family[] = filter.family === undefined ? [4, 6] : [filter.family];
     return families.flatMap((family) =>
-      this.#ofFamily(family, this.#routeDump({ ...filter, family }))
+      this.#ofFamily(family, this.#filteredDump(RTM_GETROUTE, encodeRouteQuery({ ...filter, family }), filter))
         .filter(isTableRoute)
         .map(decodeRoute)
         .filter((route) => matches(route, filter)),
     );
   }
 
-  #routeDump(filter: RouteFilter & { readonly family: Family }): Uint8Array[] {
+  /** With strict checking the kernel refuses to filter by what does not exist. For us that is an empty answer. */
+  #filteredDump(type: number, payload: Uint8Array, filter: { readonly device?: number; readonly table?: number }) {
     try {
-      return this.#dump(RTM_GETROUTE, encodeRouteQuery(filter));
+      return this.#dump(type, payload);
     } catch (error) {
+      const missing = error instanceof TwillError ? error.errno : undefined;
+      if (missing === ENODEV && filter.device !== undefined) return [];
       // A table that nobody has put a route into does not exist for the kernel.
-      if (error instanceof TwillError && error.errno === ENOENT && filter.table !== undefined) return [];
+      if (missing === ENOENT && filter.table !== undefined) return [];
       throw error;
     }
   }
@@ -171,14 +175,14 @@ class RtnlSocket implements Rtnl {
   ): Neighbour[] {
     const families: readonly Family[] = filter.family === undefined ? [4, 6] : [filter.family];
     return families.flatMap((family) =>
-      this.#ofFamily(family, this.#dump(RTM_GETNEIGH, encodeNeighbourQuery({ ...filter, family })))
+      this.#ofFamily(family, this.#filteredDump(RTM_GETNEIGH, encodeNeighbourQuery({ ...filter, family }), filter))
         .map(decodeNeighbour)
         .filter((neighbour) => filter.device === undefined || neighbour.device === filter.device),
     );
   }
 
   fdb(filter: { readonly device?: number } = {}): FdbEntry[] {
-    return this.#dump(RTM_GETNEIGH, encodeFdbQuery(filter))
+    return this.#filteredDump(RTM_GETNEIGH, encodeFdbQuery(filter), filter)
       .filter(isFdbMessage)
       .map(decodeFdbEntry)
       .filter((entry) => filter.device === undefined || entry.device === filter.device);
@@ -208,20 +212,20 @@ class RtnlSocket implements Rtnl {
   }
 }
 
-/** The part of "create a veth pair, both ends up" that the kernel does only in the peer's own namespace. */
-function bringPeerUp(operation: RtnlOperation): TwillError | undefined {
-  if (operation.op !== "link.add" || operation.spec.kind.type !== "veth") return undefined;
-  const { peer } = operation.spec;
-  const netns = peer?.netns;
-  if (peer?.up !== true || netns === undefined) return undefined;
-  const socket = NetlinkSocket.open(NETLINK_ROUTE, { netns, name: "rtnetlink" });
-  try {
-    const payload = encodePeerUp(peer.name);
-    const refused = socket.request([{ type: RTM_NEWLINK, flags: NLM_F_ACK, payload }])[0]?.error;
-    return refused === undefined ? undefined : acknowledgementError(refused, describeOperation(operation));
-  } finally {
-    socket.close();
+/** Completes a new link, or a veth's peer, in the namespace where it was made: by name, which only that namespace knows. */
+function completeElsewhere(operation: RtnlOperation): TwillError | undefined {
+  if (operation.op !== "link.add") return undefined;
+  for (const { netns, request } of completions(operation.spec)) {
+    if (netns === undefined) continue;
+    const socket = NetlinkSocket.open(NETLINK_ROUTE, { netns, name: "rtnetlink" });
+    try {
+      const refused = socket.request([request])[0]?.error;
+      if (refused !== undefined) return acknowledgementError(refused, describeOperation(operation));
+    } finally {
+      socket.close();
+    }
   }
+  return undefined;
 }
 
 const matches = (route: Route, filter: RouteFilter): boolean =>

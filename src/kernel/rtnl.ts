@@ -21,7 +21,8 @@ export interface Rtnl {
   /** Filtered by the kernel where it can (strict checking), else here. Local table entries included unless `table` is given. */
   routes(filter?: RouteFilter): Route[];
   rules(family: Family): Rule[];
-  neighbours(filter?: { readonly device?: number; readonly family?: Family }): Neighbour[];
+  /** Proxy entries are kept apart by the kernel: with `proxy` only these, else only the others. */
+  neighbours(filter?: { readonly device?: number; readonly family?: Family; readonly proxy?: boolean }): Neighbour[];
   fdb(filter?: { readonly device?: number }): FdbEntry[];
   /** What the kernel would do with a packet (RTM_GETROUTE). @throws TwillError with ENETUNREACH and the like. */
   routeTo(

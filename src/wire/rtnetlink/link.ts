@@ -56,7 +56,7 @@ export function encodeLinkQuery(query: { readonly index?: number; readonly name?
 /** RTM_DELLINK. */
 export const encodeLinkIndex = (index: number): Uint8Array => header(new ByteWriter(HEADER), { index }).bytes();
 
-/** RTM_NEWLINK with NLM_F_CREATE. A veth's peer is created down whatever its `up` says: see encodePeerUp. */
+/** RTM_NEWLINK with NLM_F_CREATE. What the kernel does not take at creation is encodeLinkCompletion's. */
 export function encodeLinkSpec(spec: LinkSpec): Uint8Array {
   const attributes = new AttributeWriter(header(new ByteWriter(256), upFlags(spec.up)));
   encodeSpecAttributes(attributes, spec);
@@ -73,7 +73,6 @@ function encodeSpecAttributes(attributes: AttributeWriter, spec: Omit<LinkSpec, 
   if (spec.mac !== undefined) attributes.raw(IFLA_ADDRESS, macBytes(spec.mac));
   if (spec.mtu !== undefined) attributes.u32(IFLA_MTU, spec.mtu);
   if (spec.master !== undefined) attributes.u32(IFLA_MASTER, spec.master);
-  if (spec.alias !== undefined) attributes.string(IFLA_IFALIAS, spec.alias);
   if (spec.netns !== undefined) attributes.u32(IFLA_NET_NS_FD, spec.netns);
 }
 
@@ -90,11 +89,20 @@ function peerOf(spec: LinkSpec): ((data: AttributeWriter) => void) | undefined {
 }
 
 /**
- * RTM_NEWLINK that brings a veth's peer up, to be sent in the peer's namespace once the pair exists: the kernel configures
- * the peer before the two are joined, and veth_open() refuses an end without a peer (ENOTCONN).
+ * RTM_NEWLINK, by name and in the link's own namespace, with what the kernel ignores or refuses while it creates a link:
+ * IFLA_IFALIAS, which only do_setlink() reads, and a veth's peer going up, for the peer is configured before the two are
+ * joined, and veth_open() refuses an end without a peer (ENOTCONN). undefined when nothing is left to do.
  */
-export function encodePeerUp(name: string): Uint8Array {
-  return new AttributeWriter(header(new ByteWriter(64), upFlags(true))).string(IFLA_IFNAME, name).finish();
+export function encodeLinkCompletion(
+  link: Pick<LinkSpec, "name" | "alias" | "up">,
+  role: "link" | "peer",
+): Uint8Array | undefined {
+  const up = role === "peer" && link.up === true;
+  if (link.alias === undefined && !up) return undefined;
+  const attributes = new AttributeWriter(header(new ByteWriter(64), up ? upFlags(true) : {}));
+  attributes.string(IFLA_IFNAME, link.name);
+  if (link.alias !== undefined) attributes.string(IFLA_IFALIAS, link.alias);
+  return attributes.finish();
 }
 
 /** What RTM_NEWLINK without NLM_F_CREATE may change in one message. */
