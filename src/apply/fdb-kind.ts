@@ -41,15 +41,16 @@ export const fdbKind: EntryKind<DesiredFdbEntry, FdbRemotes, FdbEntry> = {
   removable: (held) => held.permanent,
   written: ({ mac, remote }, device) => ({ device, mac, remotes: [remote], permanent: true }),
   add: (desired, device) => ({ op: "fdb.replace", entry: wanted(desired, device) }),
-  // Replacing swaps the first remote for the right one without a gap (vxlan_fdb_replace); the others go afterwards.
+  // Replacing swaps the first remote for the right one without a gap, and does nothing when that is there already
+  // (vxlan_fdb_replace). A report does not say whether its remote came instead of the others or beside them, so with
+  // several each wrong one is deleted, there or not.
   change(desired, device, held) {
-    const remotes = held?.remotes ?? [];
-    const right = held?.permanent === true && remotes.includes(desired.remote);
-    const wrong = remotes.filter((remote) => remote !== desired.remote);
-    const left = right ? wrong : wrong.slice(1);
+    const wrong = held === undefined || held.remotes.length < 2 ? [] : held.remotes;
     return [
-      ...(right ? [] : [{ op: "fdb.replace", entry: wanted(desired, device) } as const]),
-      ...left.map((remote) => ({ op: "fdb.delete", entry: wanted({ ...desired, remote }, device) }) as const),
+      { op: "fdb.replace", entry: wanted(desired, device) },
+      ...wrong
+        .filter((remote) => remote !== desired.remote)
+        .map((remote) => ({ op: "fdb.delete", entry: wanted({ ...desired, remote }, device) }) as const),
     ];
   },
   remove: ({ device, mac, remotes }) =>

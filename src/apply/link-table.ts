@@ -5,7 +5,7 @@ import type { DesiredKernel, DesiredLink } from "../objects/desired.ts";
 import type { Link } from "../objects/link.ts";
 import type { DeviceState } from "./entry-table.ts";
 import type { Retries } from "./retries.ts";
-import { isOurTunnel, sameDesiredLink, tunnelChange, tunnelDifference, tunnelSpec } from "./tunnel-link.ts";
+import { isOurTunnel, sameDesiredLink, tunnelChanges, tunnelDifference, tunnelSpec } from "./tunnel-link.ts";
 import type { Writer } from "./writer.ts";
 
 /** Checksum offload of a device (src/kernel/ethtool.ts). rtnetlink has no attribute for it. */
@@ -66,7 +66,11 @@ export class LinkTable {
       this.#retries.clear("link", name);
       this.#marked.add(name);
     }
-    for (const name of before.keys()) if (!kernel.links.has(name)) this.#marked.add(name);
+    for (const name of before.keys()) {
+      if (kernel.links.has(name)) continue;
+      this.#retries.clear("link", name);
+      this.#marked.add(name);
+    }
   }
 
   mark(name: string): void {
@@ -212,15 +216,15 @@ export class LinkTable {
   }
 
   #heal(desired: DesiredLink, link: Link, writer: Writer): void {
-    const change = tunnelChange(desired, link);
-    if (change !== undefined) {
-      const error = writer.one({ op: "link.set", index: link.index, change });
-      if (error !== undefined) {
-        this.#refused(desired.name, error);
-        return;
-      }
-      this.#reread(desired.name);
-      if (change.alias !== undefined) this.#made.add(desired.name);
+    const changes = tunnelChanges(desired, link);
+    const errors = writer.apply(changes.map((change) => ({ op: "link.set", index: link.index, change })));
+    const now = changes.length === 0 ? link : this.#reread(desired.name);
+    if (now === undefined) return;
+    if (link.alias !== now.alias) this.#made.add(desired.name);
+    const error = errors.find((result) => result !== undefined);
+    if (error !== undefined) {
+      this.#refused(desired.name, error);
+      return;
     }
     if (!this.#setOffload(desired, writer)) return;
     this.#retries.clear("link", desired.name);

@@ -108,6 +108,8 @@ export function desiredFor(
 
 export interface Node {
   readonly netns: TestNetns;
+  /** The other end of eth0. */
+  readonly far: TestNetns;
   /** Every write asked of the kernel so far. */
   readonly written: RtnlOperation[];
   /** Makes writes fail, as a kernel short of memory would. Undefined: they reach the kernel. */
@@ -126,10 +128,10 @@ export function node(): Node {
   vethPair({ netns, name: "eth0" }, { netns: far, name: "eth0" });
   netns.run("ip", "address", "add", "192.168.0.1/24", "dev", "eth0");
   netns.run("ip", "address", "add", "fd01::1/64", "dev", "eth0", "nodad");
-  return reconcilerIn(netns);
+  return reconcilerIn(netns, far);
 }
 
-export function reconcilerIn(netns: TestNetns): Node {
+export function reconcilerIn(netns: TestNetns, far: TestNetns): Node {
   const clock = new FakeClock();
   const tap = new EventTap(netns.fd);
   const written: RtnlOperation[] = [];
@@ -155,7 +157,7 @@ export function reconcilerIn(netns: TestNetns): Node {
     for (const event of tap.take()) reconciler.onEvent(event);
     return reconciler.flush();
   };
-  const subject: Node = { netns, clock, tap, reconciler, written, refuse: undefined, settle };
+  const subject: Node = { netns, far, clock, tap, reconciler, written, refuse: undefined, settle };
   return subject;
 }
 

@@ -41,15 +41,18 @@ export function tunnelDifference(desired: DesiredLink, underlay: number, link: L
   return checksum === outerChecksum ? undefined : `UDP checksums are ${checksum ? "on" : "off"}`;
 }
 
-/** What to change in place, undefined when the link is as desired. */
-export function tunnelChange(desired: DesiredLink, link: Link): LinkChange | undefined {
-  const change: LinkChange = {
-    ...(link.alias === TWILL_ALIAS ? {} : { alias: TWILL_ALIAS }),
-    ...(link.mac === desired.mac ? {} : { mac: desired.mac }),
-    ...(link.mtu === desired.mtu ? {} : { mtu: desired.mtu }),
-    ...(link.up ? {} : { up: true }),
-  };
-  return Object.keys(change).length === 0 ? undefined : change;
+/**
+ * What to change in place, most important first, none when the link is as desired. One message each: the kernel refuses
+ * a message whole, and an MTU that the underlay does not carry at the moment must not cost the alias.
+ */
+export function tunnelChanges(desired: DesiredLink, link: Link): readonly LinkChange[] {
+  return [
+    // The kernel ignores an alias at creation (rtnl_create_link).
+    ...(link.alias === TWILL_ALIAS ? [] : [{ alias: TWILL_ALIAS }]),
+    ...(link.mac === desired.mac ? [] : [{ mac: desired.mac }]),
+    ...(link.up ? [] : [{ up: true }]),
+    ...(link.mtu === desired.mtu ? [] : [{ mtu: desired.mtu }]),
+  ];
 }
 
 export function sameDesiredLink(a: DesiredLink, b: DesiredLink): boolean {
