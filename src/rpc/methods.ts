@@ -1,5 +1,6 @@
 import { TwillError } from "../base/errors.ts";
 import { type Level, levels } from "../base/log.ts";
+import type { AgentStatus, EndpointStatus, RouteStatus } from "../model/status.ts";
 
 /**
  * What can be asked of an agent over its socket, by method. The agent registers a handler for each; a new method is an entry
@@ -8,10 +9,17 @@ import { type Level, levels } from "../base/log.ts";
 export interface Methods {
   /** A call of the CNI plugin, handed on as it came, with the pod's namespace as the one descriptor (absent: it is gone). */
   readonly cni: { readonly params: CniCall; readonly result: CniAnswer };
+  /** Everything `twill status` shows. */
+  readonly status: { readonly params: NoParams; readonly result: AgentStatus };
+  /** Interfaces of pods on this node. */
+  readonly endpoints: { readonly params: NoParams; readonly result: readonly EndpointStatus[] };
+  /** Routes to other nodes, as wanted and as the kernel holds them. */
+  readonly routes: { readonly params: NoParams; readonly result: readonly RouteStatus[] };
   /** Sets the level of the agent's log when one is given. */
   readonly logLevel: { readonly params: { readonly level?: Level }; readonly result: { readonly level: Level } };
 }
 
+export type NoParams = Readonly<Record<string, never>>;
 export type Method = keyof Methods;
 export type Params<M extends Method> = Methods[M]["params"];
 export type Result<M extends Method> = Methods[M]["result"];
@@ -41,6 +49,9 @@ export const readParams: { readonly [M in Method]: (params: unknown) => Params<M
     }
     return { variables: read, config };
   },
+  status: () => ({}),
+  endpoints: () => ({}),
+  routes: () => ({}),
   logLevel: (params) => {
     const { level } = fieldsOf(params);
     if (level === undefined) return {};
