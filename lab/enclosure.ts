@@ -30,7 +30,7 @@ export async function createLab(directory: string, params: UpParams, progress: P
     [
       "unshare",
       ...(rootless ? userNamespace : []),
-      ...["--mount", "--net", "--pid", "--fork", "--kill-child", "--"],
+      ...[...namespaces, "--kill-child", "--"],
       ...[...programs.twill, "lab", "init", directory],
     ],
     { stdio: ["pipe", log, log], env: labEnvironment(directory, programs), cwd: "/", detached: true },
@@ -57,9 +57,11 @@ export async function createLab(directory: string, params: UpParams, progress: P
 }
 
 const userNamespace = ["--user", "--map-root-user"];
+/** UTS too: a process comes home only to a namespace that its user namespace owns (setns(2)). */
+const namespaces = ["--mount", "--uts", "--net", "--pid", "--fork"];
 
 async function canUnshare(more: readonly string[]): Promise<boolean> {
-  const command = ["unshare", ...more, "--mount", "--net", "--pid", "--fork", "true"];
+  const command = ["unshare", ...more, ...namespaces, "true"];
   return (await Bun.spawn(command, { stdio: ["ignore", "ignore", "ignore"] }).exited) === 0;
 }
 

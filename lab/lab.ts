@@ -101,7 +101,7 @@ export class Lab {
     try {
       await node.boot();
       await node.awaitAgent(signal);
-      await this.#addPods(node, params.pods, () => {});
+      if (!this.#cluster.settings.bare) await this.#addPods(node, params.pods, () => {});
     } catch (error) {
       await this.#cluster.scrap(name);
       throw error;
