@@ -44,7 +44,7 @@ const classes: NftSet = {
 };
 const entry = (address: number, number: number): NftElement => ({ key: networkData(address), data: hostData(number) });
 
-function content(chains: NftChain[], rules: NftRule[], sets: NftSetContent[] = []): NftTableContent {
+function content(chains: NftChain[], rules: readonly NftRule[], sets: NftSetContent[] = []): NftTableContent {
   return { table: { family: "inet", name: "twill" }, chains, rules, sets };
 }
 
