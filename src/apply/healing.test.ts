@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { desiredFor, node, picture } from "./reconciler.fixture.ts";
+import { desiredFor, node, picture, tunnel, tunnel6 } from "./reconciler.fixture.ts";
 
 /** What a person, another program or the kernel may do to us. */
 const damages: Readonly<Record<string, readonly (readonly string[])[]>> = {
@@ -85,3 +85,19 @@ for (const [name, commands] of Object.entries(damages)) {
     expect(subject.settle().writes).toEqual({});
   });
 }
+
+test("checksum offload is switched off where it is wanted off, only there, once, and again when a hand switches it on", () => {
+  const subject = node();
+  const off = { ...tunnel(), txChecksumOffload: false };
+  subject.reconciler.setDesired(desiredFor([1], [off, tunnel6()]));
+  expect(subject.settle().writes).toMatchObject({ ethtool: 1 });
+  expect(subject.ethtool.read("flannel.1")).toBe(false);
+  expect(subject.ethtool.read("flannel-v6.1")).toBe(true);
+  expect(subject.settle().writes).toEqual({});
+  subject.ethtool.write("flannel.1", true);
+  expect(subject.settle().writes).toEqual({ ethtool: 1 });
+  expect(subject.ethtool.read("flannel.1")).toBe(false);
+  subject.netns.run("ip", "link", "del", "flannel.1");
+  subject.settle();
+  expect(subject.ethtool.read("flannel.1")).toBe(false);
+});

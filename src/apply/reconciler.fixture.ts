@@ -1,3 +1,4 @@
+import { onTestFinished, setDefaultTimeout } from "bun:test";
 import { type TestNetns, testNetns, vethPair } from "../../test/support/netns.ts";
 import { EventTap } from "../../test/support/rtnl-events.ts";
 import { familyOf, parseAddress, widthOf } from "../base/address.ts";
@@ -6,6 +7,7 @@ import { silentLog } from "../base/log.ts";
 import { parseMac } from "../base/mac.ts";
 import { parsePrefix, prefixOf } from "../base/prefix.ts";
 import { errnoError } from "../kernel/errno.ts";
+import { type Ethtool, openEthtool } from "../kernel/ethtool.ts";
 import type { RtnlOperation } from "../kernel/rtnl.ts";
 import { kernelSysctls } from "../kernel/sysctl.ts";
 import {
@@ -24,6 +26,9 @@ import {
   sysctlKey,
 } from "../objects/desired.ts";
 import { type ApplyReport, Reconciler } from "./reconciler.ts";
+
+/** Programs of the tests run on a machine that is busy with others. */
+setDefaultTimeout(60_000);
 
 const pair = (number: number): string => number.toString(16).padStart(2, "0");
 export const macOf = (number: number) => parseMac(`0e:00:00:00:${pair(number >> 8)}:${pair(number & 255)}`);
@@ -115,6 +120,7 @@ export interface Node {
   /** Makes writes fail, as a kernel short of memory would. Undefined: they reach the kernel. */
   refuse: ((operation: RtnlOperation) => number | undefined) | undefined;
   readonly clock: FakeClock;
+  readonly ethtool: Ethtool;
   readonly tap: EventTap;
   readonly reconciler: Reconciler;
   /** Feeds all events, flushes. */
@@ -133,6 +139,8 @@ export function node(): Node {
 
 export function reconcilerIn(netns: TestNetns, far: TestNetns): Node {
   const clock = new FakeClock();
+  const ethtool = openEthtool({ netns: netns.fd });
+  onTestFinished(() => ethtool.close());
   const tap = new EventTap(netns.fd);
   const written: RtnlOperation[] = [];
   const apply = (operations: readonly RtnlOperation[]) =>
@@ -150,6 +158,7 @@ export function reconcilerIn(netns: TestNetns, far: TestNetns): Node {
       },
     }),
     sysctl: kernelSysctls(netns.fd),
+    offload: ethtool,
     clock,
     log: silentLog,
   });
@@ -157,7 +166,7 @@ export function reconcilerIn(netns: TestNetns, far: TestNetns): Node {
     for (const event of tap.take()) reconciler.onEvent(event);
     return reconciler.flush();
   };
-  const subject: Node = { netns, far, clock, tap, reconciler, written, refuse: undefined, settle };
+  const subject: Node = { netns, far, ethtool, clock, tap, reconciler, written, refuse: undefined, settle };
   return subject;
 }
 

@@ -22,7 +22,6 @@ test("makes everything, in order, and writes nothing the second time, nor after 
   expect(report.writes).toEqual({
     sysctl: 4,
     "link.add": 2,
-    "link.set": 2,
     "address.replace": 2,
     "neighbour.replace": 6,
     "fdb.replace": 6,

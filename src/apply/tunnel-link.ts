@@ -47,7 +47,7 @@ export function tunnelDifference(desired: DesiredLink, underlay: number, link: L
  */
 export function tunnelChanges(desired: DesiredLink, link: Link): readonly LinkChange[] {
   return [
-    // The kernel ignores an alias at creation (rtnl_create_link).
+    // A foreign device that is adopted has none; nor has ours when we died before it was given one.
     ...(link.alias === TWILL_ALIAS ? [] : [{ alias: TWILL_ALIAS }]),
     ...(link.mac === desired.mac ? [] : [{ mac: desired.mac }]),
     ...(link.up ? [] : [{ up: true }]),
