@@ -1,11 +1,9 @@
 import type { Address } from "../../src/base/address.ts";
+import type { Measured } from "./measure.ts";
 import { type Pair, type PairResult, type Protocol, protocols, type Verdict } from "./result.ts";
 
-export interface Observed {
+export interface Observed extends Measured {
   readonly verdicts: Readonly<Record<Protocol, Verdict>>;
-  readonly path?: string;
-  readonly rtt?: number;
-  readonly mtu?: number;
 }
 
 /**
@@ -15,6 +13,10 @@ export interface Observed {
  */
 export function judge(pair: Pair, observed: Observed, nodeAddresses: readonly Address[]): PairResult {
   const faults = unansweredFaults(observed.verdicts);
+  if (observed.promisedMtu !== undefined)
+    faults.push(
+      `packets above ${observed.mtu} bytes vanish without an ICMP error; ${observed.promisedMtu} were promised`,
+    );
   const seen = new Set(
     protocols.flatMap((protocol) => {
       const verdict = observed.verdicts[protocol];

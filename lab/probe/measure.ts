@@ -22,10 +22,12 @@ import type { Endpoint, Pair } from "./result.ts";
 import { encodeSockaddr } from "./sockaddr.ts";
 
 export interface Measured {
-  readonly path: string;
+  readonly path?: string;
   /** Microseconds; absent when answers got lost. */
   readonly rtt?: number;
   readonly mtu?: number;
+  /** What the kernel believes of the path, where that is more: larger packets vanish without an ICMP error. */
+  readonly promisedMtu?: number;
 }
 
 const burst = 20;
@@ -36,10 +38,10 @@ const smallest = { 4: 576, 6: 1280 } as const;
 
 /** Path, round trip and path MTU of a pair that answers UDP. Synchronous: both ends are ours, and nothing else runs meanwhile. */
 export function measure(pair: PlacedPair, responder: Responder): Measured {
-  return withSocket(pair, responder, (fd) => ({
-    path: observePath(pair, fd, responder),
-    ...measureRoundTrips(pair, fd, responder),
-  }));
+  return withSocket(pair, responder, (fd) => {
+    const path = observePath(pair, fd, responder);
+    return path === undefined ? {} : { path, ...measureRoundTrips(pair, fd, responder) };
+  });
 }
 
 /** A connected datagram socket in the sender's namespace, for as long as `work` takes. */
@@ -58,19 +60,18 @@ export function withSocket<T>(pair: PlacedPair<Endpoint>, responder: Answering, 
 
 export function measureRoundTrips(pair: Pair, fd: number, responder: Answering): Omit<Measured, "path"> {
   const rtt = medianRoundTrip(fd, responder);
-  const mtu = pathMtu(pair, fd, responder);
-  return { ...(rtt === undefined ? {} : { rtt }), ...(mtu === undefined ? {} : { mtu }) };
+  return { ...(rtt === undefined ? {} : { rtt }), ...pathMtu(pair, fd, responder) };
 }
 
 /** What the sender's node and the receiver's saw of one burst; both are named when they disagree. */
-function observePath(pair: PlacedPair, fd: number, responder: Responder): string {
+function observePath(pair: PlacedPair, fd: number, responder: Responder): string | undefined {
   const links = (end: PlacedPair["from"]) => end.counters.links({ statistics: true });
   const sentBefore = countersOf(links(pair.from), "sent");
   const receivedBefore = countersOf(links(pair.to), "received");
   const bytes = writeToken(0, 64);
   for (let count = 0; count < burst; count++) {
     trySend(fd, bytes);
-    responder.receiveDatagram();
+    if (responder.receiveDatagram() === undefined) return undefined; // broke a moment ago
   }
   const left = pathTaken(sentBefore, countersOf(links(pair.from), "sent"), underlayDevice, burst);
   if (pair.to.kind === "outside") return left;
@@ -100,7 +101,7 @@ function medianRoundTrip(fd: number, responder: Answering): number | undefined {
  * The largest datagram that is echoed whole with fragmentation forbidden. The kernel's own opinion (from routes, devices
  * and ICMP) is tried first; where packets of that size vanish without a word, it is searched for.
  */
-function pathMtu(pair: Pair, fd: number, responder: Answering): number | undefined {
+function pathMtu(pair: Pair, fd: number, responder: Answering): Pick<Measured, "mtu" | "promisedMtu"> {
   const overhead = udpOverhead[pair.family];
   const buffer = new Uint8Array(65536);
   const fits = (mtu: number) => {
@@ -111,17 +112,18 @@ function pathMtu(pair: Pair, fd: number, responder: Answering): number | undefin
   };
   for (let attempt = 0; attempt < 4; attempt++) {
     const believed = knownMtu(fd, pair.family);
-    if (fits(believed)) return believed;
+    if (fits(believed)) return { mtu: believed };
     // The attempt may have taught the kernel better: ICMP "fragmentation needed" lowers what it believes.
     if (knownMtu(fd, pair.family) === believed) break;
   }
   let low: number = smallest[pair.family];
-  let high = knownMtu(fd, pair.family) + 1;
-  if (!fits(low)) return undefined;
+  const promisedMtu = knownMtu(fd, pair.family);
+  let high = promisedMtu + 1;
+  if (!fits(low)) return {};
   while (low + 1 < high) {
     const middle = (low + high) >> 1;
     if (fits(middle)) low = middle;
     else high = middle;
   }
-  return low;
+  return low < promisedMtu ? { mtu: low, promisedMtu } : { mtu: low };
 }

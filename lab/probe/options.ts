@@ -24,5 +24,5 @@ export const knownMtu = (fd: number, family: Family): number =>
 export const udpOverhead: Readonly<Record<Family, number>> = { 4: 28, 6: 48 };
 
 /** Between two namespaces of one machine an answer that takes this long does not come. Milliseconds. */
-const patience = 200;
+const patience = 60;
 export const waitAtMost = (fd: number): void => setTimeouts(fd, patience);
