@@ -1,0 +1,275 @@
+import type { AttachKernel } from "../../../src/attach/attach-kernel.ts";
+import { describeError, TwillError } from "../../../src/base/errors.ts";
+import type { Log } from "../../../src/base/log.ts";
+import { CniError, cniCodes, formatError } from "../../../src/intent/cni/cni-error.ts";
+import {
+  type AttachmentConfig,
+  type PluginConfig,
+  parseEssentials,
+  parsePluginConfig,
+  requestedAddresses,
+  requestedMac,
+} from "../../../src/intent/cni/config.ts";
+import { type CniEnvironment, parseEnvironment } from "../../../src/intent/cni/environment.ts";
+import { formatResult } from "../../../src/intent/cni/result.ts";
+import { newestVersion, versionIn } from "../../../src/intent/cni/version.ts";
+import type { Assignment } from "../../../src/ipam/address-book.ts";
+import { requireNetns } from "../../../src/kernel/netns.ts";
+import type { AttachmentKey } from "../../../src/model/attachment-key.ts";
+import type { CniAnswer, CniCall } from "../../../src/rpc/methods.ts";
+import { readPending, removePending } from "../../cni/pending-deletes.ts";
+import { attachmentOf } from "./attachments.ts";
+import type { Books } from "./books.ts";
+import type { CniContext } from "./context.ts";
+import { assignAddresses, podPlan } from "./pod-plan.ts";
+import { encodeRecord, type PodRecord, recordOf } from "./pod-record.ts";
+import { attachedAccordingTo, checkResult, podResult } from "./pod-result.ts";
+
+export interface CniServiceOptions {
+  readonly kernel: AttachKernel;
+  readonly books: Books;
+  readonly context: () => CniContext;
+  /** Where plugins leave their DELs while the agent is away (pendingFolder of its socket). */
+  readonly pendingFolder: string;
+  readonly log: Log;
+  /** After a pod came or went. */
+  readonly onChange?: () => void;
+}
+
+type AttachmentCall = Extract<CniEnvironment, { readonly containerId: string }>;
+
+/** Ours: CHECK found the pod's network changed. */
+const checkFailed = 120;
+
+/**
+ * CNI's commands on this node. Every call is carried out synchronously from beginning to end, so no two can interfere.
+ *
+ * What a crash may interrupt stands on disk before it begins. ADD: the book has the addresses ("adding"), the kernel the
+ * interface, the book the record ("ready"). DEL: the kernel loses the interface, the book the addresses. A crash of ADD is taken
+ * back by the next start (Pods.sweep), one of DEL by the runtime's repetition, the queue or GC.
+ */
+export class CniService {
+  readonly #options: CniServiceOptions;
+
+  constructor(options: CniServiceOptions) {
+    this.#options = options;
+  }
+
+  /** @param netns open descriptor of the pod's namespace, the caller's. Never throws: errors are CNI's, as text. */
+  handle(call: CniCall, netns: number | undefined): CniAnswer {
+    const { log } = this.#options;
+    const started = performance.now();
+    const said = { command: call.variables.CNI_COMMAND, container: call.variables.CNI_CONTAINERID };
+    try {
+      const stdout = this.#run(call, netns);
+      log.debug("CNI", { ...said, milliseconds: Math.round((performance.now() - started) * 100) / 100 });
+      return { status: 0, stdout };
+    } catch (error) {
+      log.warn("CNI call failed", { ...said, error });
+      return { status: 1, stdout: formatError(error, versionIn(call.config) ?? newestVersion) };
+    }
+  }
+
+  #run(call: CniCall, netns: number | undefined): string {
+    const environment = parseEnvironment(call.variables);
+    switch (environment.command) {
+      case "ADD":
+        return this.#add(environment, parsePluginConfig(call.config, "ADD"), required(netns));
+      case "DEL":
+        return this.#delete(environment, call.config, netns);
+      case "CHECK":
+        return this.#check(environment, parsePluginConfig(call.config, "CHECK"), required(netns));
+      case "GC":
+        return this.#collect(parsePluginConfig(call.config, "GC"));
+      case "STATUS":
+        parsePluginConfig(call.config, "STATUS");
+        return this.#status();
+      case "VERSION":
+        throw new CniError(cniCodes.invalidEnvironment, "VERSION is answered by the plugin itself");
+    }
+  }
+
+  #add(environment: AttachmentCall & { readonly netns?: string }, config: PluginConfig, netns: number): string {
+    const { kernel, books, onChange } = this.#options;
+    // What the runtime deleted while we were away comes first: it may be this very attachment.
+    this.drainPending();
+    const context = this.#options.context();
+    if (config.ipam === undefined) requireReady(context);
+    const key = keyOf(environment, config.name);
+    requireUnknown(books, key);
+    const mac = requestedMac(config, environment.args);
+    const wishes = { addresses: requestedAddresses(config, environment.args), mac };
+    const assigned = assignAddresses(books, context, key, config, wishes);
+    const attachment = attachmentOf(kernel, config.attachment);
+    try {
+      const plan = podPlan(key, config, assigned, mac, this.#defaultMtu(config.attachment, context));
+      const attached = attachment.attach({ ...plan, netns });
+      const { podName, podNamespace, podUid } = environment.args;
+      const record: PodRecord = {
+        attachment: config.attachment,
+        plan,
+        attached,
+        netns: environment.netns ?? "",
+        fixedMtu: config.mtu !== undefined,
+        pod: {
+          ...(podName === undefined ? {} : { podName }),
+          ...(podNamespace === undefined ? {} : { podNamespace }),
+          ...(podUid === undefined ? {} : { podUid }),
+        },
+      };
+      try {
+        assigned.book.confirm(key, encodeRecord(record));
+      } catch (error) {
+        attachment.detach(key, netns);
+        throw error;
+      }
+      onChange?.();
+      return formatResult(podResult(record, config.dns), config.cniVersion);
+    } catch (error) {
+      assigned.book.release(key);
+      throw error;
+    }
+  }
+
+  #defaultMtu(attachment: AttachmentConfig, { podMtu }: CniContext): number {
+    if (attachment.type !== "macvlan") return podMtu;
+    return this.#options.kernel.node.rtnl.link(attachment.master)?.mtu ?? podMtu;
+  }
+
+  /** Succeeds for whatever is gone already. Only the network's name is read of the configuration: the rest may be wrong by now. */
+  #delete(environment: AttachmentCall, config: string, netns: number | undefined): string {
+    const key = keyOf(environment, parseEssentials(config).name);
+    this.#detach(key, netns, () => parsePluginConfig(config, "DEL").attachment);
+    return "";
+  }
+
+  /** Kernel first: an address whose release fails stays taken; one released too early could be a second pod's. */
+  #detach(key: AttachmentKey, netns: number | undefined, configured: () => AttachmentConfig): void {
+    const { kernel, books, onChange } = this.#options;
+    const book = books.holding(key);
+    const attachment = attachmentOf(kernel, attachmentConfig(book?.get(key), configured));
+    attachment.detach(key, netns);
+    book?.release(key);
+    if (book !== undefined) onChange?.();
+  }
+
+  #check(environment: AttachmentCall, config: PluginConfig, netns: number): string {
+    const { kernel, books } = this.#options;
+    const key = keyOf(environment, config.name);
+    const assignment = books.holding(key)?.get(key);
+    if (assignment?.state !== "ready") {
+      throw new CniError(checkFailed, "this pod is not known", {
+        object: describeKey(key),
+        remedy: "delete the pod: its controller makes a new one",
+      });
+    }
+    const record = recordOf(assignment);
+    const previous = config.prevResult;
+    const attached =
+      previous === undefined ? record.attached : attachedAccordingTo(record.attached, previous, key.ifname);
+    const wrong = [
+      ...(previous === undefined ? [] : checkResult(record, previous)),
+      ...attachmentOf(kernel, record.attachment).check({ ...record.plan, netns }, attached),
+    ];
+    if (wrong.length === 0) return "";
+    throw new CniError(checkFailed, `the pod's network is not as it was made: ${wrong.join("; ")}`, {
+      object: describeKey(key),
+      remedy: "delete the pod: its controller makes a new one",
+    });
+  }
+
+  /** Whatever of this network the runtime no longer knows goes. Errors do not stop it, and are told together at the end. */
+  #collect(config: PluginConfig): string {
+    const { books, log } = this.#options;
+    this.drainPending();
+    const valid = (config.validAttachments ?? []).map((attachment) => ({ ...attachment, network: config.name }));
+    const kept = new Set(valid.map(describeKey));
+    const errors: string[] = [];
+    const attempt = (what: string, work: () => void) => {
+      try {
+        work();
+      } catch (error) {
+        errors.push(`${what}: ${describeError(error)}`);
+      }
+    };
+    for (const book of books.all()) {
+      for (const { key } of book.list()) {
+        if (key.network !== config.name || kept.has(describeKey(key))) continue;
+        log.info("garbage collected", { ...key });
+        attempt(describeKey(key), () => this.#detach(key, undefined, () => config.attachment));
+      }
+    }
+    if (errors.length === 0) return "";
+    throw new TwillError("io", `${errors.length} could not be collected: ${errors.join("; ")}`, {
+      operation: "collect garbage",
+      object: config.name,
+      remedy: "the runtime's next GC tries again",
+    });
+  }
+
+  #status(): string {
+    const { notReady } = this.#options.context();
+    if (notReady === undefined) return "";
+    const code = notReady.limited === true ? cniCodes.limitedConnectivity : cniCodes.notAvailable;
+    throw new CniError(code, notReady.message, { code: "unavailable", remedy: notReady.remedy });
+  }
+
+  /** Carries out what plugins queued while nobody listened. A deletion that fails stays queued. */
+  drainPending(): void {
+    const { pendingFolder, log } = this.#options;
+    const { deletes, unreadable } = readPending(pendingFolder);
+    for (const { name, call } of deletes) {
+      // By its path the namespace may be another's by now; without it, what dies with the namespace is left to that.
+      const variables = { ...call.variables, CNI_COMMAND: "DEL", CNI_NETNS: "" };
+      const answer = this.handle({ ...call, variables }, undefined);
+      if (answer.status === 0) removePending(pendingFolder, name);
+    }
+    for (const name of unreadable) {
+      log.warn("a queued DEL cannot be read and is dropped; the runtime's GC will find the pod", { name });
+      removePending(pendingFolder, name);
+    }
+  }
+}
+
+/** As it was attached; else as the configuration says; else as is usual. */
+function attachmentConfig(assignment: Assignment | undefined, configured: () => AttachmentConfig): AttachmentConfig {
+  try {
+    return assignment?.state === "ready" ? recordOf(assignment).attachment : configured();
+  } catch {
+    return { type: "routed" };
+  }
+}
+
+const keyOf = ({ containerId, ifname }: AttachmentCall, network: string): AttachmentKey => ({
+  network,
+  containerId,
+  ifname,
+});
+
+const describeKey = ({ network, containerId, ifname }: AttachmentKey): string =>
+  `${ifname} of container ${containerId} in network ${network}`;
+
+function required(netns: number | undefined): number {
+  if (netns === undefined) {
+    throw new CniError(cniCodes.invalidEnvironment, "the pod's network namespace did not come with the request");
+  }
+  requireNetns(netns, "CNI_NETNS");
+  return netns;
+}
+
+function requireReady({ notReady, subnets }: CniContext): void {
+  if (notReady === undefined && subnets.length > 0) return;
+  throw new CniError(cniCodes.tryAgainLater, notReady?.message ?? "this node has no subnet yet", {
+    code: "unavailable",
+    remedy: notReady?.remedy ?? "the agent is still claiming one; the runtime tries again",
+  });
+}
+
+function requireUnknown(books: Books, key: AttachmentKey): void {
+  if (books.holding(key)?.get(key)?.state !== "ready") return;
+  throw new TwillError("exists", "this attachment has been added already", {
+    operation: "add",
+    object: describeKey(key),
+    remedy: "call DEL first",
+  });
+}

@@ -1,0 +1,180 @@
+import type { AttachKernel } from "../../../src/attach/attach-kernel.ts";
+import type { AttachedPod } from "../../../src/attach/attachment.ts";
+import { hostDeviceName } from "../../../src/attach/host-device.ts";
+import type { Address } from "../../../src/base/address.ts";
+import { describeError } from "../../../src/base/errors.ts";
+import type { Log } from "../../../src/base/log.ts";
+import type { Mac } from "../../../src/base/mac.ts";
+import type { Problem } from "../../../src/base/problem.ts";
+import type { Assignment } from "../../../src/ipam/address-book.ts";
+import { closeFile } from "../../../src/kernel/file.ts";
+import { openNetns } from "../../../src/kernel/netns.ts";
+import type { AttachmentKey } from "../../../src/model/attachment-key.ts";
+import { attachmentOf } from "./attachments.ts";
+import type { Books } from "./books.ts";
+import { encodeRecord, type PodRecord, recordOf } from "./pod-record.ts";
+
+/** A pod's interface, for people. */
+export interface EndpointInfo {
+  readonly key: AttachmentKey;
+  readonly state: "adding" | "ready";
+  readonly podNamespace?: string;
+  readonly podName?: string;
+  readonly podUid?: string;
+  readonly addresses: readonly Address[];
+  readonly attachment?: string;
+  readonly hostDevice?: string;
+  readonly mac?: Mac;
+  readonly mtu?: number;
+}
+
+/** The pods of this node beyond single calls: what is listed, mended and changed for all. */
+export class Pods {
+  readonly #kernel: AttachKernel;
+  readonly #books: Books;
+  readonly #log: Log;
+  #problems: readonly Problem[] = [];
+
+  constructor(kernel: AttachKernel, books: Books, log: Log) {
+    this.#kernel = kernel;
+    this.#books = books;
+    this.#log = log;
+  }
+
+  /** Found by the last `repair` or `setMtu`. */
+  get problems(): readonly Problem[] {
+    return this.#problems;
+  }
+
+  endpoints(): EndpointInfo[] {
+    return this.#assignments().map((assignment) => {
+      const { key, state, addresses } = assignment;
+      if (state === "adding") return { key, state, addresses };
+      const { pod, attached, attachment } = recordOf(assignment);
+      const { mac, mtu } = attached.pod;
+      const hostDevice = attached.host === undefined ? {} : { hostDevice: attached.host.name };
+      return { key, state, ...pod, addresses, attachment: attachment.type, ...hostDevice, mac, mtu };
+    });
+  }
+
+  /**
+   * After a start: an attachment whose ADD a crash interrupted is taken back, whatever had been made of it. Its record was on
+   * disk before the kernel heard of it, so there is nothing else to look for.
+   */
+  sweep(): void {
+    for (const book of this.#books.all()) {
+      const interrupted = book.list().filter(({ state }) => state === "adding");
+      for (const { key } of interrupted) {
+        this.#log.warn("an interrupted ADD is taken back", { ...key });
+        // Host ends of every attachment bear the same name; a macvlan dies with its namespace, or by the runtime's DEL.
+        attachmentOf(this.#kernel, { type: "routed" }).detach(key, undefined);
+        book.release(key);
+      }
+    }
+  }
+
+  /** Mends the node's side of all pods. Writes nothing when nothing is wrong. @returns what was mended, each a sentence. */
+  repair(): readonly string[] {
+    const problems: Problem[] = [...this.#strangers()];
+    const mended: string[] = [];
+    const records = this.#records();
+    const groups = Map.groupBy(records, ({ attachment }) => JSON.stringify(attachment));
+    for (const group of groups.values()) {
+      const [first] = group;
+      if (first === undefined) continue;
+      const pods = group.map(({ plan, attached }): AttachedPod => ({ plan, attached }));
+      try {
+        const repair = attachmentOf(this.#kernel, first.attachment).repair(pods);
+        mended.push(...repair.mended);
+        problems.push(...repair.broken.map(({ key, reason }) => brokenPod(records, key, reason)));
+      } catch (error) {
+        problems.push(unmended(first.attachment.type, error));
+      }
+    }
+    for (const sentence of mended) this.#log.warn("mended", { what: sentence });
+    this.#problems = problems;
+    return mended;
+  }
+
+  /** Both ends of every pod whose configuration does not fix the MTU. @returns how many changed. */
+  setMtu(mtu: number): number {
+    const problems: Problem[] = [];
+    let changed = 0;
+    for (const book of this.#books.all()) {
+      for (const assignment of book.list()) {
+        if (assignment.state !== "ready") continue;
+        const record = recordOf(assignment);
+        if (record.fixedMtu || record.attachment.type === "macvlan" || record.plan.mtu === mtu) continue;
+        try {
+          this.#setMtu(record, mtu);
+          book.confirm(assignment.key, encodeRecord(withMtu(record, mtu)));
+          changed++;
+        } catch (error) {
+          problems.push(
+            brokenPod([record], assignment.key, `its MTU stays ${record.plan.mtu}: ${describeError(error)}`),
+          );
+        }
+      }
+    }
+    this.#problems = problems;
+    return changed;
+  }
+
+  #setMtu({ attachment, plan, netns }: PodRecord, mtu: number): void {
+    const fd = openNetns(netns);
+    try {
+      attachmentOf(this.#kernel, attachment).setMtu(plan.key, fd, mtu);
+    } finally {
+      closeFile(fd);
+    }
+  }
+
+  /** Devices that look like ours and are in no book: a lost book. They are left alone, for pods may be living on them. */
+  #strangers(): Problem[] {
+    const known = this.#assignments().map(({ key }) => key);
+    return attachmentOf(this.#kernel, { type: "routed" })
+      .strays(known)
+      .map((subject) => ({
+        severity: "warning",
+        subject,
+        message: "this device belongs to no pod that the agent knows",
+        remedy: "if its pod still runs, delete the pod; the runtime's next GC removes what is left",
+      }));
+  }
+
+  #assignments(): Assignment[] {
+    return this.#books.all().flatMap((book) => book.list());
+  }
+
+  #records(): PodRecord[] {
+    return this.#assignments()
+      .filter(({ state }) => state === "ready")
+      .map(recordOf);
+  }
+}
+
+function withMtu(record: PodRecord, mtu: number): PodRecord {
+  const { host, pod } = record.attached;
+  const attached = {
+    ...record.attached,
+    pod: { ...pod, mtu },
+    ...(host === undefined ? {} : { host: { ...host, mtu } }),
+  };
+  return { ...record, plan: { ...record.plan, mtu }, attached };
+}
+
+function brokenPod(records: readonly PodRecord[], key: AttachmentKey, message: string): Problem {
+  const device = hostDeviceName(key);
+  const record = records.find(({ plan }) => hostDeviceName(plan.key) === device);
+  const { podNamespace, podName } = record?.pod ?? {};
+  const subject =
+    podName === undefined ? `container ${key.containerId}` : `pod ${podNamespace ?? "default"}/${podName}`;
+  return { severity: "error", subject, message, remedy: "delete the pod: its controller makes a new one" };
+}
+
+const unmended = (type: string, error: unknown): Problem => ({
+  severity: "error",
+  subject: `attachment ${type}`,
+  message: describeError(error),
+  remedy: "see the message; the agent tries again with the next change of a device",
+});
