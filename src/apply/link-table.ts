@@ -169,6 +169,11 @@ export class LinkTable {
     this.#marked.clear();
   }
 
+  /** Leaves them until the next full read. */
+  spareStrays(): void {
+    this.#marked.clear();
+  }
+
   #ensure(desired: DesiredLink, writer: Writer): void {
     const { name } = desired;
     const underlay = this.#byName.get(desired.kind.underlay);

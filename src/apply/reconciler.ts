@@ -218,7 +218,10 @@ export class Reconciler {
         else this.#onFailure(kind, write, error);
       }
     }
-    if (!this.#complete) return;
+    if (!this.#complete) {
+      this.#links.spareStrays();
+      return;
+    }
     for (const kind of removals) {
       for (const { write, error } of this.#write(kind, work[kind].stray, writer)) this.#onFailure(kind, write, error);
     }
