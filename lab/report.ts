@@ -1,4 +1,5 @@
 import type { Family } from "../src/base/address.ts";
+import type { CheckResult } from "./api.ts";
 import { type Endpoint, type PairResult, sourceSeen, type Verdict, works } from "./probe/result.ts";
 import { type Cell, drawTable, type Paint } from "./table.ts";
 
@@ -52,6 +53,30 @@ export function drawReport(rows: readonly Row[], families: readonly Family[], wi
   return faults.length === 0 ? lines : [...lines, "", paint("What does not work:", "bold"), ...faults];
 }
 
+/** The same for machines: names instead of objects, and a verdict a path. Stable: fields are added, none is renamed. */
+export function jsonReport(found: CheckResult): object {
+  return {
+    version: 1,
+    cluster: found.view,
+    families: found.families,
+    works: found.results.filter(works).length,
+    total: found.results.length,
+    paths: found.results.map((result) => ({
+      from: result.from.name,
+      to: result.to.name,
+      family: result.family,
+      relation: result.relation,
+      works: works(result),
+      faults: result.faults,
+      path: result.path,
+      ...result.verdicts,
+      rttMicroseconds: result.rtt,
+      mtu: result.mtu,
+      sourceSeen: sourceSeen(result),
+    })),
+  };
+}
+
 /** "N of N paths work" */
 export function verdictLine(results: readonly PairResult[], paint: Paint): string {
   const good = results.filter(works).length;
@@ -101,8 +126,9 @@ function rttText(results: readonly PairResult[]): string {
   if (times.length === 0) return "–";
   const low = Math.min(...times);
   const high = Math.max(...times);
-  const text = (value: number): string => (value < 1000 ? `${value}` : `${(value / 1000).toFixed(1)}m`);
-  return low === high ? `${text(low)}µs`.replace("mµs", "ms") : `${text(low)}–${text(high)}µs`.replaceAll("mµs", "ms");
+  const text = (value: number): string => (value < 1000 ? `${value}µs` : `${(value / 1000).toFixed(1)}ms`);
+  if (low === high) return text(low);
+  return high < 1000 ? `${low}–${text(high)}` : `${text(low)}–${text(high)}`;
 }
 
 /** Whose address the other side saw, in the words of the sender. */

@@ -12,7 +12,7 @@ import { loopbackAnswer, loopbackCall } from "../../lab/probe/loopback.ts";
 import { works } from "../../lab/probe/result.ts";
 import { findPrograms } from "../../lab/programs.ts";
 import { progressLine } from "../../lab/progress.ts";
-import { drawReport, tableRows, verdictLine } from "../../lab/report.ts";
+import { drawReport, jsonReport, tableRows, verdictLine } from "../../lab/report.ts";
 import { labEnvironment } from "../../lab/settings.ts";
 import { painter } from "../../lab/table.ts";
 import { TwillError } from "../../src/base/errors.ts";
@@ -278,7 +278,7 @@ async function check(
 ): Promise<number> {
   const found = await call("check", { settle }, progress);
   clear();
-  if (flags.json) output.out(`${JSON.stringify(found, null, 2)}\n`);
+  if (flags.json) output.out(`${JSON.stringify(jsonReport(found), null, 2)}\n`);
   else printReport(found, flags.all, output);
   return found.results.every(works) ? 0 : 1;
 }
