@@ -39,8 +39,10 @@ function writerOf(inode: number, first: number, last: number): number | undefine
 }
 
 function commandOf(pid: number): string {
-  const words = read(`/proc/${pid}/cmdline`).split("\0").join(" ").trim();
-  return words === "" ? "" : ` (${words.slice(0, 200)})`;
+  const words = read(`/proc/${pid}/cmdline`)
+    .replace(/[\s\p{Cc}]+/gu, " ")
+    .trim();
+  return words === "" ? "" : ` (${words.slice(0, 120)})`;
 }
 
 function read(path: string): string {
