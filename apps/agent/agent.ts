@@ -1,6 +1,5 @@
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { backendOf } from "../../src/backend/registry.ts";
-import type { Family } from "../../src/base/address.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import { isCode, type TwillError } from "../../src/base/errors.ts";
 import type { RootLog } from "../../src/base/log.ts";
@@ -11,12 +10,14 @@ import type { Random } from "../../src/base/random.ts";
 import { compile } from "../../src/compile/compile.ts";
 import { decodeLease, encodeLease } from "../../src/intent/flannel/lease.ts";
 import { formatSubnetEnv } from "../../src/intent/flannel/subnet-env.ts";
+import type { Nft } from "../../src/kernel/nft.ts";
 import type { Poller } from "../../src/kernel/poller.ts";
 import type { Rtnl, RtnlEvent } from "../../src/kernel/rtnl.ts";
 import { kernelSysctls } from "../../src/kernel/sysctl.ts";
 import type { ClusterNetwork, Lease, NetworkRange } from "../../src/model/network.ts";
 import type { LocalNode, Underlay } from "../../src/model/node.ts";
 import type { NodeState } from "../../src/model/node-state.ts";
+import { rangeList } from "../../src/model/ranges.ts";
 import { mainTable, TWILL_POD_ROUTE_PROTOCOL, TWILL_ROUTE_PROTOCOL } from "../../src/objects/route.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
 import { Reflector } from "../../src/store/reflector.ts";
@@ -29,6 +30,7 @@ import { makeFolder, writeIfChanged } from "./files.ts";
 import { FileNetwork, type NetworkSource, storedNetwork } from "./network-source.ts";
 import type { NodeMemory } from "./node-file.ts";
 import type { AgentOptions } from "./options.ts";
+import type { Peers } from "./peers.ts";
 import type { Pods } from "./pods.ts";
 import { Subnets } from "./subnets.ts";
 import { SysctlLedger } from "./sysctl-ledger.ts";
@@ -39,8 +41,10 @@ export interface AgentParts {
   readonly memory: NodeMemory;
   readonly store: Datastore;
   readonly rtnl: Rtnl;
+  readonly nft: Nft;
   readonly poller: Poller;
   readonly pods: Pods;
+  readonly peers: Peers;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: RootLog;
@@ -129,6 +133,7 @@ export class Agent {
     });
     this.#dataplane = new Dataplane({
       rtnl: parts.rtnl,
+      nft: parts.nft,
       poller: parts.poller,
       sysctls: new SysctlLedger(kernelSysctls(), join(options.stateDir, "sysctls.json")),
       clock,
@@ -198,6 +203,11 @@ export class Agent {
     await this.#parts.store.close();
   }
 
+  /** Something changed that the agent does not watch itself. */
+  refresh(): void {
+    this.#mark();
+  }
+
   #mark(): void {
     if (this.#dirty || this.#stopped) return;
     this.#dirty = true;
@@ -213,14 +223,14 @@ export class Agent {
     const network = this.#source.network;
     if (network === undefined) waiting.push(`a valid network configuration from ${this.#source.name}`);
     else this.#advance(network, waiting);
-    if (!this.#parts.pods.serving) waiting.push("the agent's socket");
     this.#waitingFor = waiting;
+    this.#parts.pods.setReady(waiting);
     if (waiting.length === 0) this.#installConflist();
   }
 
   /** From the configuration to the kernel; each return says in `waiting` what is missing. */
   #advance(network: ClusterNetwork, waiting: string[]): void {
-    const { options, memory, pods } = this.#parts;
+    const { options, memory, pods, peers } = this.#parts;
     const underlay = this.#findUnderlay(network);
     if (underlay === undefined) return void waiting.push(this.#underlayError?.describe() ?? "an underlay interface");
     if (!this.#preStartupDone(network)) return void waiting.push("PreStartupCommand of backend extension");
@@ -230,7 +240,7 @@ export class Agent {
       this.#subnets.setNetwork(network);
     }
     const subnets = this.#subnets.subnets;
-    if (subnets.length < rangesOf(network).length) waiting.push("a subnet for this node");
+    if (subnets.length < rangeList(network).length) waiting.push("a subnet for this node");
     if (subnets.length === 0) return;
     if (subnets.join() !== memory.file.subnets.join()) this.#tryFile("node.json", () => memory.setSubnets(subnets));
 
@@ -250,14 +260,15 @@ export class Agent {
     this.#dataplane.setState(state, { complete: this.#nodes.state !== "cached" });
     if (state.commands !== undefined) this.#extension?.update(state.commands);
     this.#writeSubnetEnv(network, state);
-    pods.setNetwork({ subnets, podMtu: state.podMtu, attachment: options.attachment });
+    pods.setNetwork({ subnets, podMtu: state.podMtu });
+    peers.setLeases(this.#nodes.objects().values(), state.tunnels.length > 0);
     if (!this.#dataplane.synced) waiting.push("the kernel's state to be brought up to date");
   }
 
   #findUnderlay(network: ClusterNetwork): Underlay | undefined {
     if (!this.#underlayStale) return this.#underlay;
     const { rtnl, options, log } = this.#parts;
-    const families = rangesOf(network).map(([family]) => family);
+    const families = rangeList(network).map(([family]) => family);
     try {
       const found = findUnderlay(rtnl, options, families);
       if (!sameUnderlay(found, this.#underlay))
@@ -344,7 +355,6 @@ export class Agent {
     const { options, log } = this.#parts;
     const path = join(options.cniConfDir, conflistName);
     this.#tryFile(path, () => {
-      makeFolder(dirname(path), 0o755);
       if (writeIfChanged(path, conflist(options))) log.info("ready: pods can be added", { conflist: path });
     });
   }
@@ -361,6 +371,7 @@ export class Agent {
   }
 
   #onKernelEvent(event: RtnlEvent): void {
+    this.#parts.pods.onKernelEvent(event);
     if (!concernsUnderlay(event)) return;
     this.#underlayStale = true;
     this.#mark();
@@ -387,13 +398,6 @@ export class Agent {
       this.#parts.log.warn("renewal failed; it is tried again", { error });
     }
   }
-}
-
-function rangesOf(network: ClusterNetwork): [Family, NetworkRange][] {
-  const ranges: [Family, NetworkRange][] = [];
-  if (network.ipv4 !== undefined) ranges.push([4, network.ipv4]);
-  if (network.ipv6 !== undefined) ranges.push([6, network.ipv6]);
-  return ranges;
 }
 
 /** Pods' interfaces and our own routes come and go all the time, and change nothing about how other nodes are reached. */

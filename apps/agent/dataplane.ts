@@ -1,17 +1,21 @@
+import { NftTableKeeper } from "../../src/apply/nft-table.ts";
 import { type ApplyReport, Reconciler } from "../../src/apply/reconciler.ts";
 import type { Clock } from "../../src/base/clock.ts";
-import { describeError } from "../../src/base/errors.ts";
+import { describeError, TwillError } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
 import type { Problem } from "../../src/base/problem.ts";
+import type { Nft } from "../../src/kernel/nft.ts";
 import type { Poller } from "../../src/kernel/poller.ts";
 import type { Rtnl, RtnlEvent } from "../../src/kernel/rtnl.ts";
 import { type RtnlWatch, watchRtnl } from "../../src/kernel/rtnl-watch.ts";
 import type { Sysctls } from "../../src/kernel/sysctl.ts";
 import type { NodeState } from "../../src/model/node-state.ts";
+import { masqueradeTable, twillTable } from "../../src/render/masquerade.ts";
 import { render } from "../../src/render/render.ts";
 
 export interface DataplaneOptions {
   readonly rtnl: Rtnl;
+  readonly nft: Nft;
   readonly poller: Poller;
   readonly sysctls: Sysctls;
   readonly clock: Clock;
@@ -26,25 +30,32 @@ export interface DataplaneOptions {
 const resyncEveryMs = 60_000;
 /** After a flush that could not even read the kernel. */
 const retryMs = 1_000;
+/** Where the kernel cannot keep others out of our nf_tables table (before 6.9), it is looked at so often. One small message. */
+const tableCheckMs = 1_000;
 
 /** Holds the node's kernel at the NodeState last given: written when that changes, healed when the kernel does. */
 export class Dataplane {
   readonly #options: DataplaneOptions;
   readonly #reconciler: Reconciler;
+  readonly #table: NftTableKeeper;
   readonly #watch: RtnlWatch;
+  readonly #tableCheck: ReturnType<typeof setInterval>;
   readonly #resync: ReturnType<typeof setInterval>;
   readonly #writes: Record<string, number> = {};
   #timer: ReturnType<typeof setTimeout> | undefined;
   #due = Number.POSITIVE_INFINITY;
   #report: ApplyReport | undefined;
   #failure: Problem | undefined;
+  #tableFailure: Problem | undefined;
+  #tableDirty = false;
+  #state: NodeState | undefined;
   #lastSync: number | undefined;
-  #hasState = false;
 
   constructor(options: DataplaneOptions) {
     this.#options = options;
     const { rtnl, sysctls, clock, log } = options;
     this.#reconciler = new Reconciler({ rtnl, sysctl: sysctls, clock, log });
+    this.#table = new NftTableKeeper({ nft: options.nft, log, family: twillTable.family, name: twillTable.table });
     // Watch first, then read: what changes in between is told.
     this.#watch = watchRtnl(options.poller, { groups: ["link", "address", "route", "neighbour"] }, (event) => {
       options.onEvent(event);
@@ -55,10 +66,12 @@ export class Dataplane {
       this.#reconciler.resync();
       this.#schedule(0);
     }, resyncEveryMs);
+    this.#tableCheck = setInterval(() => this.#checkTable(), tableCheckMs);
   }
 
   get problems(): readonly Problem[] {
-    return [...(this.#failure === undefined ? [] : [this.#failure]), ...(this.#report?.problems ?? [])];
+    const failures = [this.#failure, this.#tableFailure].filter((problem) => problem !== undefined);
+    return [...failures, ...(this.#report?.problems ?? [])];
   }
 
   /** The kernel was brought to the wanted state at least once. */
@@ -79,7 +92,9 @@ export class Dataplane {
   /** `complete: false`: the other nodes are known from a cache only, so nothing in the kernel is removed. */
   setState(state: NodeState, options: { readonly complete: boolean }): void {
     this.#reconciler.setDesired(render(state), options);
-    this.#hasState = true;
+    if (JSON.stringify(this.#state?.masquerade) !== JSON.stringify(state.masquerade)) this.#tableDirty = true;
+    if (this.#state === undefined) this.#tableDirty = true;
+    this.#state = state;
     this.#schedule(0);
   }
 
@@ -87,13 +102,14 @@ export class Dataplane {
   stop(): void {
     this.#watch.close();
     clearInterval(this.#resync);
+    clearInterval(this.#tableCheck);
     clearTimeout(this.#timer);
   }
 
   /** One flush for all that is announced in one turn of the event loop. */
   #schedule(delay: number): void {
     const at = this.#options.clock.monotonic() + delay;
-    if (!this.#hasState || at >= this.#due) return;
+    if (this.#state === undefined || at >= this.#due) return;
     clearTimeout(this.#timer);
     this.#due = at;
     this.#timer = setTimeout(() => {
@@ -109,7 +125,7 @@ export class Dataplane {
       this.#report = this.#reconciler.flush();
       this.#failure = undefined;
       this.#lastSync = this.#options.clock.now();
-      for (const [op, count] of Object.entries(this.#report.writes)) this.#writes[op] = (this.#writes[op] ?? 0) + count;
+      this.#count(this.#report.writes);
       if (this.#report.retryIn !== undefined) this.#schedule(Math.max(1, this.#report.retryIn));
     } catch (error) {
       this.#options.log.error("the kernel could not be read", { error });
@@ -121,6 +137,42 @@ export class Dataplane {
       };
       this.#schedule(retryMs);
     }
+    if (this.#tableDirty) this.#applyTable();
     if (before !== JSON.stringify(this.problems) || wasSynced !== this.synced) this.#options.onChange();
+  }
+
+  #applyTable(): void {
+    try {
+      const report = this.#table.apply(masqueradeTable(this.#state?.masquerade));
+      this.#count(report.writes);
+      this.#tableDirty = false;
+      this.#tableFailure = undefined;
+    } catch (error) {
+      this.#options.log.error("the nf_tables table could not be written", { error });
+      this.#tableFailure = {
+        severity: "error",
+        subject: `nf_tables table ${twillTable.family} ${twillTable.table}`,
+        message: describeError(error),
+        remedy:
+          (error instanceof TwillError ? error.remedy : undefined) ??
+          "the agent tries again by itself; compare with: nft list ruleset",
+      };
+      this.#schedule(retryMs);
+    }
+  }
+
+  #checkTable(): void {
+    if (this.#state === undefined || this.#table.owned) return;
+    try {
+      if (!this.#table.changedByOthers()) return;
+    } catch (error) {
+      this.#options.log.warn("nf_tables could not be read", { error });
+    }
+    this.#tableDirty = true;
+    this.#schedule(0);
+  }
+
+  #count(writes: Readonly<Record<string, number>>): void {
+    for (const [op, count] of Object.entries(writes)) this.#writes[op] = (this.#writes[op] ?? 0) + count;
   }
 }

@@ -55,7 +55,7 @@ export function readIfExists(path: string): string | undefined {
   }
 }
 
-/** Creates what is missing of a path and returns the folders made, outermost first, so that uninstalling can remove them. */
+/** Creates what is missing of a path and returns the folders made, outermost first. */
 export function makeFolder(path: string, mode: number): string[] {
   const missing: string[] = [];
   for (let folder = path; !existsSync(folder); folder = dirname(folder)) missing.unshift(folder);
@@ -65,6 +65,30 @@ export function makeFolder(path: string, mode: number): string[] {
     throw fileError("create", path, error);
   }
   return missing;
+}
+
+const ledger = "folders.json";
+
+/** Makes the folders that the agent needs, and remembers in the first one which of them were not there before. */
+export function makeFolders(
+  stateDir: string,
+  others: readonly { readonly path: string; readonly mode: number }[],
+): void {
+  const made = makeFolder(stateDir, 0o700);
+  for (const { path, mode } of others) made.push(...makeFolder(path, mode));
+  const known = madeFolders(stateDir);
+  const all = [...known, ...made.filter((folder) => !known.includes(folder))];
+  writeIfChanged(join(stateDir, ledger), `${JSON.stringify({ version: 1, made: all })}\n`, { mode: 0o600 });
+}
+
+/** What makeFolders made, ever, on this node; outermost first. A damaged list removes nothing. */
+export function madeFolders(stateDir: string): string[] {
+  try {
+    const { made } = JSON.parse(readIfExists(join(stateDir, ledger)) ?? "{}") as { made?: unknown };
+    return Array.isArray(made) ? made.map(String) : [];
+  } catch {
+    return [];
+  }
 }
 
 function fileError(operation: string, path: string, cause: unknown): TwillError {

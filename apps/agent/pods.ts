@@ -1,22 +1,194 @@
-import type { Prefix } from "../../src/base/prefix.ts";
+import { existsSync, readFileSync, watch } from "node:fs";
+import type { AttachKernel } from "../../src/attach/attach-kernel.ts";
+import type { Clock } from "../../src/base/clock.ts";
+import type { Log } from "../../src/base/log.ts";
+import { contains, type Prefix } from "../../src/base/prefix.ts";
 import type { Problem } from "../../src/base/problem.ts";
+import { type Boot, systemBoot } from "../../src/ipam/boot.ts";
+import type { RtnlEvent } from "../../src/kernel/rtnl.ts";
 import type { EndpointStatus } from "../../src/model/status.ts";
+import { TWILL_POD_ROUTE_PROTOCOL } from "../../src/objects/route.ts";
+import type { CniAnswer, CniCall } from "../../src/rpc/methods.ts";
+import { pendingFolder } from "../cni/pending-deletes.ts";
+import { agentSocket } from "../defaults.ts";
+import { Books } from "./cni-service/books.ts";
+import { CniService } from "./cni-service/cni-service.ts";
+import type { NotReady } from "./cni-service/context.ts";
+import { Pods as PodTable } from "./cni-service/pods.ts";
+import { makeFolder } from "./files.ts";
+import type { AgentOptions } from "./options.ts";
 
 /** What pods of the cluster's own network get. */
 export interface PodNetwork {
   readonly subnets: readonly Prefix[];
   readonly podMtu: number;
-  readonly attachment: "routed" | "bridge";
 }
 
-/** The agent's pods: the CNI service with its book of addresses. */
-export interface Pods {
-  /** The socket is served. */
-  readonly serving: boolean;
-  readonly problems: readonly Problem[];
-  setNetwork(network: PodNetwork): void;
-  uses(subnet: Prefix): boolean;
-  endpoints(): readonly EndpointStatus[];
-  counts(): { readonly used: number; readonly quarantined: number; readonly free: number };
-  stop(): void;
+export interface PodsOptions {
+  readonly options: AgentOptions;
+  readonly kernel: AttachKernel;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly onChange: () => void;
+}
+
+/** Damage by hand comes as several events; and our own changes announce themselves too. Milliseconds. */
+const repairAfterMs = 100;
+const repairEveryMs = 60_000;
+
+/** This node's pods: their addresses, their interfaces, and CNI's calls for both. */
+export class Pods {
+  readonly #parts: PodsOptions;
+  readonly #books: Books;
+  readonly #table: PodTable;
+  readonly #service: CniService;
+  readonly #stopWatching: () => void;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #repairTimer: ReturnType<typeof setTimeout> | undefined;
+  #network: PodNetwork | undefined;
+  #notReady: NotReady | undefined = { message: "the agent is starting", remedy: "the runtime tries again" };
+  #since = new Map<string, number>();
+
+  /** @throws TwillError when the book of addresses cannot be opened: without it, addresses could get two owners. */
+  constructor(parts: PodsOptions) {
+    this.#parts = parts;
+    const { options, kernel, log, onChange } = parts;
+    this.#books = new Books({
+      folder: options.stateDir,
+      boot: bootOf(options.bootIdFile),
+      quarantine: options.addressReuseDelay * 1000,
+    });
+    if (this.#books.freed.length > 0)
+      log.info("the machine was booted: addresses of its old pods are free", { count: this.#books.freed.length });
+    this.#table = new PodTable(kernel, this.#books, log);
+    const pending = pendingFolder(agentSocket(options.runDir));
+    this.#service = new CniService({
+      kernel,
+      books: this.#books,
+      context: () => ({
+        subnets: this.#network?.subnets ?? [],
+        podMtu: this.#network?.podMtu ?? 1500,
+        ...(this.#notReady === undefined ? {} : { notReady: this.#notReady }),
+      }),
+      pendingFolder: pending,
+      log,
+      onChange,
+    });
+    this.#table.sweep();
+    this.#service.drainPending();
+    this.#stopWatching = this.#watchPending(pending);
+    this.#timer = setInterval(() => this.#repair(), repairEveryMs);
+  }
+
+  get problems(): readonly Problem[] {
+    return this.#table.problems;
+  }
+
+  /** A call of the plugin. @param netns open descriptor of the pod's namespace. */
+  cni(call: CniCall, netns: number | undefined): CniAnswer {
+    return this.#service.handle(call, netns);
+  }
+
+  setNetwork(network: PodNetwork): void {
+    const before = this.#network;
+    this.#network = network;
+    this.#books.ofNode(network.subnets);
+    if (before?.podMtu === network.podMtu) return;
+    const changed = this.#table.setMtu(network.podMtu);
+    if (changed > 0) this.#parts.log.info("pods have a new MTU", { mtu: network.podMtu, pods: changed });
+    if (before === undefined) this.#repair();
+  }
+
+  /** @param waitingFor what keeps pods from being added; empty: nothing. */
+  setReady(waitingFor: readonly string[]): void {
+    this.#notReady =
+      waitingFor.length === 0
+        ? undefined
+        : {
+            message: `the node is not ready: waiting for ${waitingFor.join("; ")}`,
+            remedy: "the runtime tries again; twill status tells more",
+          };
+  }
+
+  /** A pod has an address of it. */
+  uses(subnet: Prefix): boolean {
+    const assignments = this.#books.all().flatMap((book) => book.list());
+    return assignments.some(({ addresses }) => addresses.some((address) => contains(subnet, address)));
+  }
+
+  endpoints(): readonly EndpointStatus[] {
+    const now = this.#parts.clock.now();
+    const seen = new Map<string, number>();
+    const rows = this.#table.endpoints().map((endpoint): EndpointStatus => {
+      const id = JSON.stringify(endpoint.key);
+      const since = this.#since.get(id) ?? now;
+      seen.set(id, since);
+      return {
+        namespace: endpoint.podNamespace ?? "-",
+        pod: endpoint.podName ?? "-",
+        network: endpoint.key.network,
+        interface: endpoint.key.ifname,
+        addresses: endpoint.addresses,
+        hostDevice: endpoint.hostDevice ?? "-",
+        container: endpoint.key.containerId,
+        state: endpoint.state,
+        since,
+      };
+    });
+    this.#since = seen;
+    return rows;
+  }
+
+  counts(): { readonly used: number; readonly quarantined: number; readonly free: number } {
+    const counts = this.#books.ofNode(this.#network?.subnets ?? []).counts();
+    const sum = (value: (count: (typeof counts)[number]) => number) =>
+      counts.reduce((total, count) => total + value(count), 0);
+    return {
+      used: sum((count) => count.used),
+      quarantined: sum((count) => count.quarantined),
+      free: sum((count) => count.free),
+    };
+  }
+
+  /** Something that a pod's interface needs may have gone by hand. */
+  onKernelEvent(event: RtnlEvent): void {
+    const ours =
+      (event.type === "link" && event.link.name.startsWith("twl") && (event.change === "delete" || !event.link.up)) ||
+      (event.type === "route" && event.change === "delete" && event.route.protocol === TWILL_POD_ROUTE_PROTOCOL) ||
+      event.type === "overrun";
+    if (!ours || this.#repairTimer !== undefined) return;
+    this.#repairTimer = setTimeout(() => {
+      this.#repairTimer = undefined;
+      this.#repair();
+    }, repairAfterMs);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    clearTimeout(this.#repairTimer);
+    this.#stopWatching();
+    this.#books.close();
+  }
+
+  #repair(): void {
+    const before = JSON.stringify(this.problems);
+    this.#table.repair();
+    if (JSON.stringify(this.problems) !== before) this.#parts.onChange();
+  }
+
+  /** A plugin that found nobody at the socket leaves its DEL here. */
+  #watchPending(folder: string): () => void {
+    makeFolder(folder, 0o700);
+    const watcher = watch(folder, () => {
+      if (existsSync(folder)) this.#service.drainPending();
+    });
+    watcher.on("error", (error) => this.#parts.log.warn("the queue of DELs is not watched", { error }));
+    return () => watcher.close();
+  }
+}
+
+/** The lab gives each of its nodes a boot id of its own; the clock is the machine's. */
+function bootOf(file: string): Boot {
+  const system = systemBoot();
+  return { id: readFileSync(file, "utf8").trim(), now: () => system.now() };
 }

@@ -1,0 +1,141 @@
+import { dirname } from "node:path";
+import { openAttachKernel } from "../../src/attach/attach-kernel.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { describeError, TwillError } from "../../src/base/errors.ts";
+import { createLog, type RootLog } from "../../src/base/log.ts";
+import { systemRandom } from "../../src/base/random.ts";
+import { openNft } from "../../src/kernel/nft-socket.ts";
+import { ThreadPoller } from "../../src/kernel/poller.ts";
+import { openRtnl } from "../../src/kernel/rtnl-socket.ts";
+import { serveRpc } from "../../src/rpc/server.ts";
+import { lazyDatastore } from "../../src/store/open.ts";
+import { agentSocket } from "../defaults.ts";
+import { describeFlags } from "../flags.ts";
+import { revision, version } from "../version.ts";
+import { Agent } from "./agent.ts";
+import { makeFolders } from "./files.ts";
+import { startHealthServer } from "./health.ts";
+import { metricsOf } from "./metrics-of-agent.ts";
+import { NodeMemory } from "./node-file.ts";
+import { type AgentOptions, agentFlags, agentOptions } from "./options.ts";
+import { Peers } from "./peers.ts";
+import { Pods } from "./pods.ts";
+import { routesOf, statusOf } from "./status.ts";
+
+export async function main(argv: readonly string[]): Promise<void> {
+  if (argv.includes("--help")) return void process.stdout.write(help());
+  if (argv.includes("--version")) return void process.stdout.write(`twill-agent ${version} (${revision})\n`);
+  try {
+    const options = agentOptions(argv, process.env);
+    await run(options, createLog({ level: options.logLevel, format: options.logFormat }));
+  } catch (error) {
+    process.stderr.write(`twill-agent: ${describeError(error)}\n`);
+    process.exitCode = 1;
+  }
+}
+
+/** Starts everything and returns; the event loop keeps the process until a signal stops it. */
+async function run(options: AgentOptions, log: RootLog): Promise<void> {
+  const clock = systemClock;
+  const startedAt = clock.now();
+  log.info("twill-agent starts", { version, revision, node: options.nodeName, datastore: options.datastore });
+  makeFolders(options.stateDir, [
+    { path: options.runDir, mode: 0o755 },
+    { path: dirname(options.subnetFile), mode: 0o755 },
+    { path: options.cniConfDir, mode: 0o755 },
+  ]);
+
+  const poller = new ThreadPoller();
+  const parts: { agent?: Agent; pods?: Pods; peers?: Peers } = {};
+  const started = <T>(part: T | undefined): T => {
+    if (part === undefined)
+      throw new TwillError("unavailable", "the agent is starting", { remedy: "try again in a moment" });
+    return part;
+  };
+  const rtnl = openRtnl();
+  // The socket comes first: its lock keeps a second agent from touching anything.
+  const server = serveRpc(poller, {
+    path: agentSocket(options.runDir),
+    log,
+    handlers: {
+      cni: (call, { descriptors }) => started(parts.pods).cni(call, descriptors[0]),
+      status: () => status(),
+      endpoints: () => started(parts.pods).endpoints(),
+      routes: () => routesOf(started(parts.agent), rtnl),
+      logLevel: ({ level }) => {
+        if (level !== undefined) log.setLevel(level);
+        return { level: log.level() };
+      },
+    },
+  });
+
+  const memory = NodeMemory.open(options.stateDir, systemRandom, options.nodeName, options.datastore);
+  const store = lazyDatastore(options.datastore, { log });
+  const onChange = () => parts.agent?.refresh();
+  const pods = new Pods({ options, kernel: openAttachKernel(), clock, log, onChange });
+  const peers = new Peers({
+    store,
+    node: options.nodeName,
+    port: options.peerPort,
+    clock,
+    random: systemRandom,
+    log,
+    onChange,
+  });
+  const agent = new Agent({
+    options,
+    memory,
+    store,
+    rtnl,
+    nft: openNft(),
+    poller,
+    pods,
+    peers,
+    clock,
+    random: systemRandom,
+    log,
+  });
+  Object.assign(parts, { agent, pods, peers });
+  const status = () =>
+    statusOf({ options, agent: started(parts.agent), pods, prober: () => peers.prober, startedAt, now: clock.now });
+
+  const health =
+    options.healthzPort === 0
+      ? undefined
+      : startHealthServer(
+          options.healthzIp,
+          options.healthzPort,
+          {
+            notReady: () => agent.waitingFor,
+            unhealthy: () => [],
+            metrics: () => metricsOf(agent, pods, peers.prober, rtnl),
+          },
+          log,
+        );
+
+  const stop = async (signal: string) => {
+    log.info("twill-agent stops; the kernel's state stays, and pods keep talking", { signal });
+    await health?.stop();
+    server.close();
+    peers.stop();
+    pods.stop();
+    await agent.stop();
+    process.exit(0);
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => void stop(signal));
+}
+
+const help =
+  (): string => `twill-agent: one per node. It claims the node's subnet, keeps devices, routes and rules as they should be,
+and answers the CNI plugin.
+
+Usage:
+  twill-agent [flags]
+
+Flags (names and defaults are flanneld's where flanneld has the flag):
+${describeFlags(agentFlags, "TWILL")}FLANNELD_<FLAG> counts as well, where flanneld has the flag.
+
+Example, on one machine:
+  twill config set net-conf.json
+  twill-agent --iface eth0
+`;

@@ -1,0 +1,109 @@
+import type { Rtnl } from "../../src/kernel/rtnl.ts";
+import { rangeList } from "../../src/model/ranges.ts";
+import type { AgentStatus, NodeStatus, RouteStatus } from "../../src/model/status.ts";
+import { mainTable, TWILL_ROUTE_PROTOCOL } from "../../src/objects/route.ts";
+import type { PeerProber } from "../../src/rpc/peer/prober.ts";
+import { version } from "../version.ts";
+import type { Agent } from "./agent.ts";
+import type { AgentOptions } from "./options.ts";
+import type { Pods } from "./pods.ts";
+
+export interface StatusSources {
+  readonly options: AgentOptions;
+  readonly agent: Agent;
+  readonly pods: Pods;
+  readonly prober: () => PeerProber | undefined;
+  readonly startedAt: number;
+  readonly now: () => number;
+}
+
+/** What this agent knows and measured, from the parts that know it. */
+export function statusOf(sources: StatusSources): AgentStatus {
+  const { options, agent, pods, now, startedAt } = sources;
+  const { source, state, underlay, storeState, dataplane } = agent;
+  const { network } = source;
+  return {
+    node: options.nodeName,
+    version,
+    uptime: Math.round((now() - startedAt) / 1000),
+    ready: agent.waitingFor.length === 0,
+    waitingFor: agent.waitingFor,
+    network:
+      network === undefined
+        ? undefined
+        : {
+            ranges: rangeList(network).map(([, range]) => range.network),
+            backend: network.backend.type,
+            source: source.name,
+            ...(source.rejected === undefined ? {} : { rejected: source.rejected.describe() }),
+          },
+    underlay:
+      underlay === undefined
+        ? undefined
+        : {
+            device: underlay.device,
+            mtu: underlay.mtu,
+            addresses: [underlay.ipv4, underlay.ipv6].filter((address) => address !== undefined),
+          },
+    subnets: state?.subnets ?? [],
+    podMtu: state?.podMtu,
+    addresses: pods.counts(),
+    datastore: {
+      url: options.datastore,
+      reachable: storeState.reachable,
+      since: storeState.since,
+      ...(storeState.reason === undefined ? {} : { reason: storeState.reason }),
+    },
+    nodes: nodesOf(sources),
+    problems: agent.problems,
+    kernel: { writes: dataplane.writes, lastSync: dataplane.lastSync },
+  };
+}
+
+function nodesOf({ options, agent, prober }: StatusSources): NodeStatus[] {
+  const measured = prober();
+  return [...agent.leases.values()].map((lease) => {
+    const self = lease.node === options.nodeName;
+    const reverse = measured?.reverse(lease.node);
+    return {
+      name: lease.node,
+      self,
+      addresses: lease.addresses,
+      subnets: lease.subnets,
+      backend: lease.backendType,
+      reachable: self ? { state: "yes" } : (measured?.reachability(lease.node) ?? { state: "unknown" }),
+      ...(reverse === undefined ? {} : { reverse }),
+    };
+  });
+}
+
+/** Routes to other nodes: what is wanted beside what the kernel holds. */
+export function routesOf(agent: Agent, rtnl: Rtnl): RouteStatus[] {
+  const links = new Map(rtnl.links().map((link) => [link.index, link.name]));
+  const held = new Map(
+    rtnl.routes({ protocol: TWILL_ROUTE_PROTOCOL, table: mainTable }).map((route) => [route.destination, route]),
+  );
+  const rows = (agent.state?.routes ?? []).map((wanted): RouteStatus => {
+    const route = held.get(wanted.destination);
+    held.delete(wanted.destination);
+    const right =
+      route?.gateway === wanted.gateway && route.device !== undefined && links.get(route.device) === wanted.device;
+    return {
+      destination: wanted.destination,
+      via: wanted.gateway,
+      device: wanted.device,
+      to: wanted.peer,
+      state: right ? "installed" : route === undefined ? "missing" : "unexpected",
+    };
+  });
+  const strangers = [...held.values()].map(
+    (route): RouteStatus => ({
+      destination: route.destination,
+      via: route.gateway ?? "-",
+      device: links.get(route.device ?? 0) ?? "-",
+      to: "-",
+      state: "unexpected",
+    }),
+  );
+  return [...rows, ...strangers];
+}

@@ -1,0 +1,64 @@
+import { describeError } from "../../src/base/errors.ts";
+import { revision, version } from "../version.ts";
+import { get, logLevel, status } from "./agent-commands.ts";
+import { type Command, command, type Output, runCommand } from "./command.ts";
+import { bashCompletion, zshCompletion } from "./completion.ts";
+import { config } from "./config-command.ts";
+import { deleteCommand } from "./delete-command.ts";
+import { labCommand } from "./lab-command.ts";
+import { uninstall } from "./uninstall-command.ts";
+
+const printed = (name: string, summary: string, text: () => string): Command =>
+  command({
+    name,
+    summary,
+    run: (_, output) => {
+      output.out(text());
+      return 0;
+    },
+  });
+
+const versionCommand = printed(
+  "version",
+  "Print the version of this program",
+  () => `twill ${version} (${revision}), Bun ${Bun.version}\n`,
+);
+
+const completion = command({
+  name: "completion",
+  usage: "bash|zsh",
+  summary: "Print a completion script for your shell",
+  help: `
+  source <(twill completion bash)
+  source <(twill completion zsh)`,
+  subcommands: [
+    printed("bash", "for bash", () => bashCompletion(root)),
+    printed("zsh", "for zsh", () => zshCompletion(root)),
+  ],
+});
+
+const root: Command = {
+  name: "twill",
+  summary: "Twill: the pod network of a Kubernetes cluster, whole",
+  subcommands: [status, get, config, deleteCommand, logLevel, labCommand, uninstall, completion, versionCommand],
+  help: `
+Start here:
+  twill lab up        a cluster on this machine, with every path checked
+  twill status        on a node: what is wrong, and what to do`,
+};
+
+const output: Output = {
+  out: (text) => void process.stdout.write(text),
+  error: (text) => void process.stderr.write(text),
+  columns: process.stdout.isTTY ? process.stdout.columns : undefined,
+  colour: process.stdout.isTTY === true && process.env.NO_COLOR === undefined,
+};
+
+export async function main(argv: readonly string[]): Promise<void> {
+  try {
+    process.exitCode = await runCommand(root, argv, output);
+  } catch (error) {
+    process.stderr.write(`twill: ${describeError(error)}\n`);
+    process.exitCode = 1;
+  }
+}
