@@ -1,7 +1,7 @@
 import { ByteWriter } from "../base/bytes.ts";
 import { TwillError } from "../base/errors.ts";
 import { type Acknowledgement, decodeAcknowledgement, decodeDone } from "../wire/netlink/acknowledgement.ts";
-import { type Direction, traceNetlink } from "../wire/netlink/describe.ts";
+import { traceNetlink } from "../wire/netlink/describe.ts";
 import {
   decodeMessages,
   encodeMessage,
@@ -19,6 +19,7 @@ import {
 } from "../wire/netlink/message.ts";
 import { EAGAIN, EINTR, ENOBUFS, errnoError } from "./errno.ts";
 import { closeFile } from "./file.ts";
+import { traceFromEnvironment } from "./netlink-trace.ts";
 import { inNetns } from "./netns.ts";
 import {
   AF_NETLINK,
@@ -134,7 +135,7 @@ export class NetlinkSocket {
       if (!trySetOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, send)) trySetOption(fd, SOL_SOCKET, SO_SNDBUF, send);
       setTimeouts(fd, sendTimeout);
       // nl_pid 0: the kernel picks a free port.
-      bindSocket(fd, kernelAddress(), { object: name });
+      bindSocket(fd, kernelAddress, { object: name });
       for (const group of options.groups ?? []) setOption(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
       return new NetlinkSocket(fd, protocol, name, getOption(fd, SOL_SOCKET, SO_SNDBUF));
     } catch (error) {
@@ -282,8 +283,8 @@ export class NetlinkSocket {
       encodeMessage(writer, { ...message, flags, sequence: this.#sequence, port: 0 });
     }
     const bytes = writer.view();
-    this.#trace("out", bytes);
-    const result = trySend(this.fd, bytes, 0, kernelAddress());
+    traceNetlink("out", this.protocol, bytes);
+    const result = trySend(this.fd, bytes, 0, kernelAddress);
     if (result < 0) {
       throw errnoError(-result, {
         operation: "ask the kernel",
@@ -319,7 +320,7 @@ export class NetlinkSocket {
         });
       }
       const datagram = receiveBuffer.slice(0, length);
-      this.#trace("in", datagram);
+      traceNetlink("in", this.protocol, datagram);
       const messages = decodeMessages(datagram).filter((message) => message.type !== NLMSG_NOOP);
       if (messages.some((message) => message.type === NLMSG_OVERRUN)) {
         throw errnoError(ENOBUFS, { operation: "receive", object: this.name, remedy: "read the state again" });
@@ -327,19 +328,12 @@ export class NetlinkSocket {
       return messages;
     }
   }
-
-  #trace(direction: Direction, bytes: Uint8Array): void {
-    traceNetlink(direction, this.protocol, bytes);
-  }
 }
 
-/** struct sockaddr_nl with port and groups 0. */
-const kernel = (() => {
-  const address = new Uint8Array(12);
-  address[0] = AF_NETLINK;
-  return address;
-})();
-const kernelAddress = () => kernel;
+/** struct sockaddr_nl with port and groups 0: the kernel itself, and "any port" to bind. */
+const kernelAddress = new ByteWriter(12).u16(AF_NETLINK).zero(10).bytes();
+
+traceFromEnvironment(process.env);
 
 /** A refusal as an error, the kernel's own words included. */
 export function acknowledgementError(
