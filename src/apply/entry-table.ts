@@ -113,16 +113,11 @@ export class EntryTable<
 
   /** Everything on the device is gone, as when the device is. */
   drop(device: number): void {
-    for (const [key, held] of this.#held) {
-      if (held.device !== device) continue;
-      this.#held.delete(key);
-      this.#marked.add(key);
-    }
+    for (const [key, held] of this.#held) if (held.device === device) this.#dropKey(key);
   }
 
   dropAll(): void {
-    for (const key of this.#held.keys()) this.#marked.add(key);
-    this.#held.clear();
+    for (const key of this.#held.keys()) this.#dropKey(key);
   }
 
   /** What to write for the marked keys. `skip`: devices that are about to be deleted, with all that is on them. */
@@ -157,6 +152,12 @@ export class EntryTable<
   overwrite(key: string, device: number, other: A | undefined): EntryWrite | undefined {
     const desired = this.#desired.get(key);
     return desired && this.#addition(key, desired, device, this.kind.change(desired, device, other));
+  }
+
+  #dropKey(key: string): void {
+    this.#held.delete(key);
+    if (this.#desired.has(key)) this.#marked.add(key);
+    else this.#retries.clear(this.kind.name, key);
   }
 
   #resting(key: string): boolean {
