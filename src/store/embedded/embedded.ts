@@ -45,6 +45,7 @@ export class EmbeddedDatastore implements Datastore {
   readonly #closing = new AbortController();
   readonly #keeping: Promise<void>;
   #deaf = false;
+  #trouble: string | undefined;
 
   /**
    * Opens the file, made when it is missing (0600; its directory 0700 when only that is missing too).
@@ -190,8 +191,9 @@ export class EmbeddedDatastore implements Datastore {
       let pause = this.#safetyInterval;
       try {
         pause = await this.#keepOnce();
+        this.#noteTrouble(undefined);
       } catch (error) {
-        this.#log.warn("cannot look after the datastore, trying again", { error: describeError(error) });
+        this.#noteTrouble(describeError(error));
       }
       await this.#clock.sleep(pause, this.#closing.signal);
     }
@@ -221,6 +223,14 @@ export class EmbeddedDatastore implements Datastore {
     this.#noteDeafness(!this.#listener.rearm());
     this.#pulse.beat();
     return writeDue ? 1 : Math.min(this.#safetyInterval, untilExpiry);
+  }
+
+  /** Once a trouble, not once a look. */
+  #noteTrouble(trouble: string | undefined): void {
+    if (trouble !== undefined && trouble !== this.#trouble) {
+      this.#log.warn("cannot look after the datastore, trying again", { error: trouble });
+    }
+    this.#trouble = trouble;
   }
 
   #noteDeafness(deaf: boolean): void {
