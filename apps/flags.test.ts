@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { boolean, choice, describeFlags, list, number, optional, parseFlags, text } from "./flags.ts";
+import { boolean, choice, describeFlags, list, number, optional, parseFlags, text, withLetter } from "./flags.ts";
 
 const specs = {
   nodeName: optional("name of this node", "NAME"),
@@ -7,7 +7,7 @@ const specs = {
   ipMasq: boolean(true, "masquerade pods"),
   healthzPort: number(0, "port", [0, 65535]),
   ifaceRegex: list("regular expressions", "REGEX"),
-  logLevel: choice("info", ["debug", "info"], "how much is logged"),
+  logLevel: withLetter("l", choice("info", ["debug", "info"], "how much is logged")),
 };
 
 test("values, defaults, lists, and what is behind --", () => {
@@ -36,6 +36,13 @@ test("values, defaults, lists, and what is behind --", () => {
     ["--x"],
     ["nodeName", "ipMasq", "ifaceRegex"],
   ]);
+});
+
+test("a letter stands for its flag, with or without a space", () => {
+  for (const argv of [["-l", "debug"], ["-ldebug"], ["-l=debug"]])
+    expect(parseFlags(specs, argv).flags.logLevel).toBe("debug");
+  expect(parseFlags(specs, ["-", "-5"]).rest).toEqual(["-", "-5"]);
+  expect(() => parseFlags(specs, ["-x"])).toThrow("unknown flag --x");
 });
 
 test("the environment counts, the command line wins", () => {

@@ -9,6 +9,8 @@ export interface FlagSpec<T> {
   /** What the reader of --help sees as the value: "FILE". */
   readonly value?: string;
   readonly help: string;
+  /** One letter: `-o`. */
+  readonly letter?: string;
   /** @throws TwillError saying what would be right. */
   readonly parse: (text: string) => T;
   readonly fallback: T;
@@ -98,6 +100,9 @@ export const list = (help: string, value = "TEXT"): FlagSpec<readonly string[]> 
   parse: (given) => given.split(",").filter((part) => part !== ""),
 });
 
+/** The same flag with a one-letter form. */
+export const withLetter = <T>(letter: string, spec: FlagSpec<T>): FlagSpec<T> => ({ ...spec, letter });
+
 const flagName = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 const environmentName = (prefix: string, key: string): string =>
   `${prefix}_${flagName(key).replaceAll("-", "_").toUpperCase()}`;
@@ -114,6 +119,11 @@ export function parseFlags<S extends FlagSpecs>(
   const values: Record<string, unknown> = {};
   const given = new Set<string>();
   const byName = new Map(Object.keys(specs).map((key) => [flagName(key), key]));
+  const byLetter = new Map(
+    Object.entries(specs).flatMap(([key, { letter }]) =>
+      letter === undefined ? [] : [[letter, flagName(key)] as const],
+    ),
+  );
   for (const [key, spec] of Object.entries(specs)) {
     values[key] = spec.fallback;
     if (environment === undefined) continue;
@@ -128,7 +138,7 @@ export function parseFlags<S extends FlagSpecs>(
   const fromLine = new Set<string>();
   let after: readonly string[] | undefined;
   for (let index = 0; index < argv.length; index++) {
-    const word = argv[index] ?? "";
+    const word = longForm(argv[index] ?? "", byLetter);
     if (word === "--") {
       after = argv.slice(index + 1);
       break;
@@ -160,6 +170,15 @@ export function parseFlags<S extends FlagSpecs>(
     given.add(key);
   }
   return { flags: values as FlagValues<S>, given, rest, after };
+}
+
+/** "-o" and "-ojson" as "--output" and "--output=json"; "-" alone is a file name, a negative number is a value. */
+function longForm(word: string, byLetter: ReadonlyMap<string, string>): string {
+  if (!/^-[A-Za-z]/.test(word)) return word;
+  const name = byLetter.get(word.charAt(1));
+  if (name === undefined) return `-${word}`;
+  const value = word.slice(2).replace(/^=/, "");
+  return value === "" ? `--${name}` : `--${name}=${value}`;
 }
 
 function parseOne(spec: FlagSpec<unknown>, value: string, name: string): unknown {
@@ -201,7 +220,7 @@ function editDistance(a: string, b: string): number {
 /** The flags' part of --help, wrapped at 100 columns. */
 export function describeFlags(specs: FlagSpecs, environmentPrefix?: string): string {
   const rows = Object.entries(specs).map(([key, spec]) => {
-    const left = `  --${flagName(key)}${spec.kind === "boolean" ? "" : ` ${spec.value ?? "VALUE"}`}`;
+    const left = `  ${spec.letter === undefined ? "" : `-${spec.letter}, `}--${flagName(key)}${spec.kind === "boolean" ? "" : ` ${spec.value ?? "VALUE"}`}`;
     const fallback =
       spec.fallback === undefined ||
       spec.fallback === "" ||

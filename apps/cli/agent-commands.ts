@@ -1,9 +1,9 @@
-import { isCode, TwillError } from "../../src/base/errors.ts";
+import { TwillError } from "../../src/base/errors.ts";
 import { levels } from "../../src/base/log.ts";
 import { callAgent } from "../../src/rpc/client.ts";
 import type { Method, Params, Result } from "../../src/rpc/methods.ts";
 import { agentSocket, defaultRunDir } from "../defaults.ts";
-import { choice, text } from "../flags.ts";
+import { choice, text, withLetter } from "../flags.ts";
 import { command, type Output } from "./command.ts";
 import { paint, statusText } from "./status-text.ts";
 import { age, formatTable } from "./table.ts";
@@ -24,7 +24,7 @@ that it measured. The exit status is 0 when the node is ready and has no problem
 
   twill status
   twill status -o json | jq .problems`,
-  flags: { ...where, output: choice("text", ["text", "json", "yaml"], "how it is printed") },
+  flags: { ...where, output: withLetter("o", choice("text", ["text", "json", "yaml"], "how it is printed")) },
   run: ({ flags }, output) => {
     const report = ask(flags.runDir, "status", {});
     if (flags.output === "text") output.out(statusText(report, Date.now(), paint(output.colour)));
@@ -133,7 +133,7 @@ export const get = command({
   twill get endpoints -o wide
   twill get routes 10.244.3.0/24 -o yaml`,
   words: kinds,
-  flags: { ...where, output: choice("table", ["table", "wide", "json", "yaml"], "how it is printed") },
+  flags: { ...where, output: withLetter("o", choice("table", ["table", "wide", "json", "yaml"], "how it is printed")) },
   run: ({ rest, flags }, output) => {
     const [kind, name] = rest;
     const listing = kind === undefined || !Object.hasOwn(listings, kind) ? undefined : listings[kind];
@@ -172,6 +172,3 @@ function print(value: unknown, format: "json" | "yaml", output: Output): void {
     format === "json" ? `${JSON.stringify(plain, null, 2)}\n` : `${Bun.YAML.stringify(plain, null, 2).trimEnd()}\n`,
   );
 }
-
-/** The agent is away: the first thing to know on a bad night. */
-export const isAway = (error: unknown): boolean => isCode(error, "unavailable");

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { constants } from "node:os";
 import { agentActions, type CheckResult, type LabApi, type LabStatus } from "../../lab/api.ts";
 import { callLab } from "../../lab/control.ts";
 import { defaultConfig } from "../../lab/default-config.ts";
@@ -140,7 +141,7 @@ const exec = command({
     // ctrl-C is the command's business; it reaches the whole foreground group.
     process.on("SIGINT", () => {});
     await child.exited;
-    return child.exitCode ?? 128 + 9;
+    return child.exitCode ?? 128 + (child.signalCode === null ? 0 : constants.signals[child.signalCode]);
   },
 });
 

@@ -1,4 +1,3 @@
-import { isCode } from "../../src/base/errors.ts";
 import type { AgentStatus, NodeStatus, Reachability } from "../../src/model/status.ts";
 import { age, formatTable, milliseconds } from "./table.ts";
 
@@ -84,10 +83,4 @@ function reached(value: Reachability, colours: Paint): string {
   return colours.bad(
     value.failing === "overlay" ? "no (tunnel)" : value.failing === "underlay" ? "no (node away)" : "no",
   );
-}
-
-/** Why the agent did not answer, and what to do: the first thing to know on a bad night. */
-export function agentAwayText(error: unknown, socket: string): string {
-  const reason = isCode(error, "denied") ? "permission denied: run as root" : "the agent of this node does not answer";
-  return `${reason} (${socket})`;
 }
