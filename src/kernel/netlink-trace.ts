@@ -1,4 +1,5 @@
 import { describeDatagram, setNetlinkTrace } from "../wire/netlink/describe.ts";
+import { registerNetfilterFormats } from "../wire/nft/describe.ts";
 import { registerRtnetlinkFormats } from "../wire/rtnetlink/describe.ts";
 import { errnoName } from "./errno.ts";
 
@@ -12,6 +13,7 @@ export function setTrace(print: ((line: string) => void) | undefined): void {
     return;
   }
   registerRtnetlinkFormats();
+  registerNetfilterFormats();
   setNetlinkTrace((direction, protocol, datagram) => {
     for (const line of describeDatagram(direction, protocol, datagram, { errnoName })) print(line);
   });

@@ -117,12 +117,18 @@ export function decodeElements(payload: Uint8Array): { readonly set: string; rea
   while (attributes.next()) {
     if (attributes.type === NFTA_SET_ELEM_LIST_SET) set = attributes.string();
     else if (attributes.type === NFTA_SET_ELEM_LIST_ELEMENTS) {
-      const list = attributes.nested();
-      while (list.next()) if (list.type === NFTA_LIST_ELEM) elements.push(readElement(list.nested()));
+      for (const element of readElements(attributes.nested())) elements.push(element);
     }
   }
   if (set === undefined) throw new TwillError("corrupt", "a list of nf_tables elements names no set");
   return { set, elements };
+}
+
+/** The inside of NFTA_SET_ELEM_LIST_ELEMENTS. */
+export function readElements(list: AttributeReader): NftElement[] {
+  const elements: NftElement[] = [];
+  while (list.next()) if (list.type === NFTA_LIST_ELEM) elements.push(readElement(list.nested()));
+  return elements;
 }
 
 function readElement(attributes: AttributeReader): NftElement {

@@ -58,8 +58,8 @@ export const nftRequest = (
   );
 
 /** linux/netfilter/nfnetlink.h: NLMSG_MIN_TYPE and the next. */
-const NFNL_MSG_BATCH_BEGIN = 16;
-const NFNL_MSG_BATCH_END = 17;
+export const NFNL_MSG_BATCH_BEGIN = 16;
+export const NFNL_MSG_BATCH_END = 17;
 const NFNL_BATCH_GENID = 1;
 
 /**
