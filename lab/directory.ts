@@ -1,4 +1,14 @@
-import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { TwillError } from "../src/base/errors.ts";
 import { awaitEnd, findProcesses, identify, isAlive, killProcess, type ProcessId } from "./process.ts";
@@ -29,8 +39,10 @@ export function labDirectory(environment: NodeJS.ProcessEnv = process.env): stri
   if (chosen !== undefined && chosen !== "") return resolve(chosen);
   const uid = process.geteuid?.() ?? 0;
   if (uid === 0) return "/run/twill-lab";
-  const runtime = environment.XDG_RUNTIME_DIR;
-  return runtime === undefined || runtime === "" ? `/tmp/twill-lab-${uid}` : join(runtime, "twill-lab");
+  const runtime = environment.XDG_RUNTIME_DIR ?? "";
+  // After su it may still be said, and not be there or be somebody else's.
+  const isOurs = runtime !== "" && statSync(runtime, { throwIfNoEntry: false })?.uid === uid;
+  return isOurs ? join(runtime, "twill-lab") : `/tmp/twill-lab-${uid}`;
 }
 
 export const isInsideLab = (): boolean => process.env[labVariable] !== undefined;

@@ -141,7 +141,9 @@ const exec = command({
     // ctrl-C is the command's business; it reaches the whole foreground group.
     process.on("SIGINT", () => {});
     await child.exited;
-    return child.exitCode ?? 128 + (child.signalCode === null ? 0 : constants.signals[child.signalCode]);
+    if (child.exitCode !== null) return child.exitCode;
+    const signals: Readonly<Record<string, number>> = constants.signals;
+    return 128 + (signals[String(child.signalCode)] ?? 0); // as shells say it
   },
 });
 

@@ -4,7 +4,7 @@ import { isAlive, killProcess } from "../../lab/process.ts";
 import { pick, seededRandom } from "../../src/base/random.ts";
 import { hostNetwork, TestLab } from "./support.ts";
 
-/** Labs of bare machines: how they come, and that nothing of them stays. */
+/** How labs come, most of them bare machines, and that nothing of them stays. */
 const bare = ["up", "--bare", "--nodes", "3"];
 
 /** Waits for what a killed creator's lab does by itself: the lifeline breaks, the lab ends. */
@@ -116,9 +116,10 @@ test("kill -9 of anybody at any moment: the next up or down cleans", async () =>
   await using lab = new TestLab();
   const seed = (Math.random() * 2 ** 31) | 0;
   const random = seededRandom(seed);
-  for (let round = 0; round < 16; round++) {
-    const creating = lab.start(...bare);
-    await Bun.sleep(random.below(250));
+  for (let round = 0; round < 20; round++) {
+    const whole = round % 2 === 1; // with agents and pods, at work when it hits them
+    const creating = lab.start(...(whole ? ["up", "--nodes", "2", "--pods", "1"] : bare));
+    await Bun.sleep(random.below(whole ? 1200 : 250));
     const namespaces = lab.namespaces();
     const members = lab.processes();
     if (random.below(2) === 0 || members.length === 0) creating.kill("SIGKILL");

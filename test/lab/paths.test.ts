@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { rmSync } from "node:fs";
 import type { PairResult, Path } from "../../lab/probe/result.ts";
 import { TestLab } from "./support.ts";
 
@@ -28,6 +29,7 @@ async function up(lab: TestLab, config: object, ...flags: string[]): Promise<Rep
   const file = `${lab.parent}/net-conf.json`;
   await Bun.write(file, JSON.stringify(config));
   const { status, stdout, stderr } = await lab.run("up", "--config", file, "--json", ...flags);
+  rmSync(file);
   if (!stdout.startsWith("{")) throw new Error(`twill lab up ended with ${status}: ${stdout}${stderr}`);
   const report = JSON.parse(stdout) as Report;
   expect(report.paths.filter((path) => !path.works)).toEqual([]);
