@@ -166,7 +166,9 @@ export class CniService {
     const record = recordOf(assignment);
     const previous = config.prevResult;
     const attached =
-      previous === undefined ? record.attached : attachedAccordingTo(record.attached, previous, key.ifname);
+      previous === undefined
+        ? record.attached
+        : attachedAccordingTo(record.attached, previous, () => this.#mtuInPod(netns, key.ifname));
     const wrong = [
       ...(previous === undefined ? [] : checkResult(record, previous)),
       ...attachmentOf(kernel, record.attachment).check({ ...record.plan, netns }, attached),
@@ -176,6 +178,10 @@ export class CniService {
       object: describeKey(key),
       remedy: "delete the pod: its controller makes a new one",
     });
+  }
+
+  #mtuInPod(netns: number, ifname: string): number | undefined {
+    return this.#options.kernel.inPod(netns, (pod) => pod.rtnl.link(ifname)?.mtu);
   }
 
   /** Whatever of this network the runtime no longer knows goes. Errors do not stop it, and are told together at the end. */

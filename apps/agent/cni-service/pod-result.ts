@@ -1,5 +1,6 @@
 import type { Attached } from "../../../src/attach/attachment.ts";
 import { familyOf } from "../../../src/base/address.ts";
+import { parseMac } from "../../../src/base/mac.ts";
 import type { CniDns, CniInterface, CniIp, CniResult } from "../../../src/intent/cni/result.ts";
 import type { PodRecord } from "./pod-record.ts";
 
@@ -18,11 +19,19 @@ export function podResult({ attached, plan, netns }: PodRecord, dns: CniDns | un
   return { interfaces, ips, routes, ...(dns === undefined ? {} : { dns }) };
 }
 
-/** What was made as the chain left it: a plugin behind ours (tuning) may have changed the MAC or MTU and says so. */
-export function attachedAccordingTo(attached: Attached, previous: CniResult, ifname: string): Attached {
-  const inPod = previous.interfaces.find(({ name, sandbox }) => name === ifname && (sandbox ?? "") !== "");
-  const { mac = attached.pod.mac, mtu = attached.pod.mtu } = inPod ?? {};
-  return { ...attached, pod: { name: ifname, mac: mac.toLowerCase() as Attached["pod"]["mac"], mtu } };
+/**
+ * What was made, as the chain left it: a plugin behind ours (tuning) may have changed the MAC or MTU, and says so in its result.
+ * @param currentMtu for results before CNI 1.1, which have no word for an MTU: then any is right.
+ */
+export function attachedAccordingTo(
+  attached: Attached,
+  previous: CniResult,
+  currentMtu: () => number | undefined,
+): Attached {
+  const { pod } = attached;
+  const said = previous.interfaces.find(({ name, sandbox }) => name === pod.name && (sandbox ?? "") !== "");
+  const mac = said?.mac === undefined ? pod.mac : parseMac(said.mac);
+  return { ...attached, pod: { ...pod, mac, mtu: said?.mtu ?? currentMtu() ?? pod.mtu } };
 }
 
 /** Differences between the result that the runtime remembers and what we do, each a sentence. */

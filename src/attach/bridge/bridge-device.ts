@@ -85,7 +85,6 @@ function bridgeFacts(link: Link, { gateways, mtu }: BridgeWanted): Fact[] {
   return [
     hasSysctl(variable("ipv4", "forwarding"), "1"),
     hasSysctl(variable("ipv4", "rp_filter"), "1"),
-    hasSysctl(variable("ipv4", "route_localnet"), "0"),
     ...(ipv6 ? [hasSysctl(variable("ipv6", "disable_ipv6"), "0"), hasSysctl(variable("ipv6", "accept_ra"), "0")] : []),
     hasMtu(link, mtu),
     isUp(link),

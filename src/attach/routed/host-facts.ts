@@ -30,14 +30,13 @@ export function routedHostFacts(link: Link, addresses: readonly InterfaceAddress
   ];
 }
 
+/** route_localnet is not among them: portmap sets it on the pod's device, so that 127.0.0.1:hostPort works. */
 function ipv4Sysctls(device: string): Fact[] {
   const variable = (name: string) => ["ipv4", "conf", device, name];
   return [
     // Strict: a pod can send only from addresses that are routed to it (the kernel takes the maximum of this and `all`).
     hasSysctl(variable("rp_filter"), "1"),
     hasSysctl(variable("forwarding"), "1"),
-    // With 1, a pod could reach what listens on the node's 127.0.0.1 (CVE-2020-8558).
-    hasSysctl(variable("route_localnet"), "0"),
   ];
 }
 

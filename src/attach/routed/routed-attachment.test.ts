@@ -77,7 +77,6 @@ test("check finds each kind of damage on the node's side, and repair mends it", 
   for (const [family, name, value] of [
     ["ipv4", "rp_filter", "0"],
     ["ipv4", "forwarding", "0"],
-    ["ipv4", "route_localnet", "1"],
     ["ipv6", "accept_ra", "2"],
     ["ipv6", "disable_ipv6", "1"],
   ] as const) {
