@@ -70,11 +70,13 @@ export class EntryTable<
     const before = this.#desired;
     const after = this.kind.desired(kernel);
     const changed: string[] = [];
+    let kept = 0;
     for (const [key, desired] of after) {
       const old = before.get(key);
-      if (old === undefined || !this.kind.sameDesired(old, desired)) changed.push(key);
+      if (old !== undefined) kept++;
+      if (old === undefined || !(old === desired || this.kind.sameDesired(old, desired))) changed.push(key);
     }
-    for (const key of before.keys()) if (!after.has(key)) changed.push(key);
+    if (kept < before.size) for (const key of before.keys()) if (!after.has(key)) changed.push(key);
     this.#desired = after;
     for (const key of changed) {
       this.#retries.clear(this.kind.name, key);

@@ -59,7 +59,9 @@ export class LinkTable {
   setDesired(kernel: DesiredKernel): void {
     const before = this.#desired;
     this.#desired = kernel.links;
-    this.#routeDevices = new Set([...kernel.routes.values()].map((route) => route.device));
+    const routeDevices = new Set<string>();
+    for (const route of kernel.routes.values()) routeDevices.add(route.device);
+    this.#routeDevices = routeDevices;
     for (const [name, desired] of kernel.links) {
       const old = before.get(name);
       if (old !== undefined && sameDesiredLink(old, desired)) continue;
