@@ -31,6 +31,7 @@ let told: string[];
 let states: ReflectorState[];
 let problems: [string, boolean][];
 const running: Reflector<number>[] = [];
+const caches: SnapshotFile[] = [];
 
 beforeEach(async () => {
   directory = mkdtempSync("/tmp/twill-reflector-");
@@ -41,6 +42,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   for (const reflector of running.splice(0)) await reflector.close();
+  for (const cache of caches.splice(0)) await cache.flush(); // a late write would make the directory again
   await store.close();
   rmSync(directory, { recursive: true });
 });
@@ -66,7 +68,11 @@ function reflect(options: Partial<ReflectorOptions<number>> = {}): Reflector<num
   return reflector;
 }
 
-const cacheFile = () => new SnapshotFile(join(directory, "numbers.snapshot"), { clock: systemClock, log: silentLog });
+const cacheFile = (): SnapshotFile => {
+  const cache = new SnapshotFile(join(directory, "numbers.snapshot"), { clock: systemClock, log: silentLog });
+  caches.push(cache);
+  return cache;
+};
 
 /** A datastore whose connection a test can cut and whose list and watch calls it can count. */
 class Cuttable implements Datastore {
