@@ -157,6 +157,7 @@ export const ENOENT = 2;
 export const ESRCH = 3;
 export const EINTR = 4;
 export const ENXIO = 6;
+export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EACCES = 13;
@@ -173,6 +174,7 @@ export const EPIPE = 32;
 export const ENAMETOOLONG = 36;
 export const ENOSYS = 38;
 export const EMSGSIZE = 90;
+export const EPROTONOSUPPORT = 93;
 export const EOPNOTSUPP = 95;
 export const EPFNOSUPPORT = 96;
 export const EAFNOSUPPORT = 97;
@@ -206,6 +208,7 @@ export function codeOfErrno(number: number): ErrorCode {
     case ENOSYS:
     case EOPNOTSUPP:
     case EPFNOSUPPORT:
+    case EPROTONOSUPPORT:
     case EAFNOSUPPORT:
       return "unsupported";
     case ENOBUFS:

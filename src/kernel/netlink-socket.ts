@@ -53,7 +53,7 @@ const NETLINK_GET_STRICT_CHK = 12;
 
 const sendTimeout = 10_000;
 /** How often a dump that changed underneath (NLM_F_DUMP_INTR) is repeated before the caller is told to come back. */
-const dumpAttempts = 16;
+const dumpAttempts = 64;
 
 /**
  * One buffer for all sockets: nothing here yields between receiving and copying. The kernel builds dump messages as

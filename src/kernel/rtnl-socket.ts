@@ -136,8 +136,9 @@ class RtnlSocket implements Rtnl {
 
   addresses(filter: { readonly device?: number; readonly family?: Family } = {}): DeviceAddress[] {
     const families: readonly Family[] = filter.family === undefined ? [4, 6] : [filter.family];
+    // Not filtered by the kernel: dumps of one device's addresses are not marked when they were interrupted (6.18).
     return families.flatMap((family) =>
-      this.#ofFamily(family, this.#filteredDump(RTM_GETADDR, encodeAddressQuery({ ...filter, family }), filter))
+      this.#ofFamily(family, this.#dump(RTM_GETADDR, encodeAddressQuery({ family })))
         .map(decodeAddress)
         .filter((address) => filter.device === undefined || address.device === filter.device),
     );
