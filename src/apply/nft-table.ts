@@ -1,9 +1,15 @@
 import { isCode, TwillError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Nft, NftOperation, TransactionOptions } from "../kernel/nft.ts";
-import { elementKey, type NftElement, type NftFamily, type NftTableContent } from "../objects/nft.ts";
+import {
+  elementKey,
+  type NftElement,
+  type NftFamily,
+  type NftSetContent,
+  type NftTableContent,
+} from "../objects/nft.ts";
 import { type HeldRule, heldRule, type KeyedRule, ruleKey, setsOf } from "./nft-rule-diff.ts";
-import { additionOf, type Elements, isSameElement, nameOf, removalOf } from "./nft-set-diff.ts";
+import { additionOf, type Elements, elementsByKey, isSameElement, nameOf, removalOf } from "./nft-set-diff.ts";
 import { diffTable, emptyTable, type HeldTable, inStages, setContents, type WantedTable } from "./nft-table-diff.ts";
 
 /** What a call did. No writes: the kernel held it already. */
@@ -43,6 +49,8 @@ export class NftTableKeeper {
   readonly #family: NftFamily;
   readonly #name: string;
   #wanted: WantedTable | undefined;
+  /** By set: the list that was applied, indexed, until a patch parts the two. */
+  readonly #indexes = new Map<string, { readonly list: readonly NftElement[]; readonly map: Elements }>();
   /** What the kernel holds; undefined when it must be read. Element maps are shared with #wanted once they agree. */
   #held: HeldTable | undefined;
   /** Of the last transaction or read. Meaningless while we own the table. */
@@ -62,12 +70,23 @@ export class NftTableKeeper {
   }
 
   /**
-   * The whole table. @throws TwillError: nothing, or (only where one transaction cannot hold it) sets without rules, was
+   * The whole table. A list of elements that is given again must not have been changed inside. @throws TwillError: nothing, or (only where one transaction cannot hold it) sets without rules, was
    * changed; the next call reads the kernel and goes on.
    */
   apply(content: NftTableContent): NftReport {
-    this.#wanted = wantedTable(content);
+    const sets = new Map(content.sets.map((each) => [each.set.name, { set: each.set, elements: this.#indexed(each) }]));
+    for (const name of this.#indexes.keys()) if (!sets.has(name)) this.#indexes.delete(name);
+    this.#wanted = { ...wantedTable(content), sets };
     return this.#sync();
+  }
+
+  /** The same list again is the same map again, which is then not compared element by element. */
+  #indexed({ set, elements }: NftSetContent): Elements {
+    const known = this.#indexes.get(set.name);
+    if (known?.list === elements) return known.map;
+    const map = elementsByKey(elements);
+    this.#indexes.set(set.name, { list: elements, map });
+    return map;
   }
 
   /** Applies again what was wanted last: after `changedByOthers`, or after an error. Nothing before the first `apply`. */
@@ -89,6 +108,7 @@ export class NftTableKeeper {
     if (this.#wanted === undefined || wanted === undefined) {
       throw new TwillError("not-found", `no set ${setName} was applied`, { operation: "patch nf_tables set" });
     }
+    this.#indexes.delete(setName);
     const held = this.#held?.sets.get(setName);
     if (held === undefined || held.elements !== wanted.elements || wanted.set.interval === true) {
       const sets = new Map(this.#wanted.sets);
@@ -138,6 +158,7 @@ export class NftTableKeeper {
   /** Deletes the table, if there is one. @throws TwillError `denied` while another process owns it. */
   remove(): NftReport {
     this.#wanted = undefined;
+    this.#indexes.clear();
     this.#held = undefined;
     this.#owned = false;
     const exists = this.#nft.tables(this.#family).some(({ name }) => name === this.#name);
@@ -283,14 +304,13 @@ const isUnknownFlag = (error: unknown): boolean =>
   (error.errno === EOPNOTSUPP || error.errno === EINVAL) &&
   error.operation === "add nf_tables table";
 
-function wantedTable(content: NftTableContent): WantedTable {
+function wantedTable(content: NftTableContent): Omit<WantedTable, "sets"> {
   const rules = new Map<string, KeyedRule[]>(content.chains.map(({ name }) => [name, []]));
   for (const rule of content.rules) rules.get(rule.chain)?.push({ ...rule, key: ruleKey(rule) });
   return {
     table: content.table,
     chains: new Map(content.chains.map((chain) => [chain.name, chain])),
     rules,
-    sets: setContents(content.sets),
   };
 }
 

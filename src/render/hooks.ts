@@ -24,14 +24,11 @@ export const priorities = {
 export const marks = {
   /** Set by kube-proxy on what it will masquerade itself, one chain further: we leave it alone. */
   kubeProxyMasquerade: 0x4000,
-  /** Others' bits, which no mark of ours may touch: 0x2000 (Calico's and Cilium's neighbours), kube-proxy's, kubelet's drop. */
+  /** Bits that no mark of ours may touch: 0x4000 above, 0x8000 with which kubelet drops, 0x2000 beside them. */
   avoided: [0x2000, 0x4000, 0x8000],
   /** Ours, for Services and policy; nothing sets it yet. */
   twill: 0x3000_0000,
 } as const;
-
-/** Connection marks belong to clouds and VPNs (AWS, Tailscale): Twill never writes them. */
-export const connectionMark = undefined;
 
 /** 128 conntrack label bits, as 32-bit words in host order: what conntrack's events tell of a connection's decisions. */
 export const labels = {

@@ -1,0 +1,42 @@
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { parsePrefix } from "../base/prefix.ts";
+import { labels, marks, priorities } from "./hooks.ts";
+import { masqueradeTable } from "./masquerade.ts";
+
+const page = readFileSync(new URL("../../docs/design/hooks.md", import.meta.url), "utf8");
+/** The rows of the tables, by their first column. */
+const rows = new Map(
+  page
+    .split("\n")
+    .filter((line) => line.startsWith("| "))
+    .map((line) => line.split("|").map((cell) => cell.trim()))
+    .map(([, first = "", ...rest]) => [first, rest]),
+);
+
+test("the page has the numbers", () => {
+  for (const [name, priority] of Object.entries(priorities)) expect(rows.get(name)?.[2]).toBe(String(priority));
+  expect(rows.has(marks.avoided.map((bit) => `0x${bit.toString(16)}`).join(", "))).toBe(true);
+  expect(rows.has(`0x${marks.twill.toString(16)}`)).toBe(true);
+  expect(rows.get(String(labels.egressDecision))?.[0]).toContain("egress");
+  expect(rows.get(String(labels.ingressDecision))?.[0]).toContain("ingress");
+  expect(rows.has(labels.reserved.join(", "))).toBe(true);
+});
+
+test("the chains that are rendered are those that the page calls built", () => {
+  const built = [...rows]
+    .filter(([, cells]) => cells[4] === "yes")
+    .map(([name, [hooks = "", type = "", priority = ""]]) => ({ name, hooks, type, priority }));
+  const { chains } = masqueradeTable({ networks: [parsePrefix("10.244.0.0/16")], local: [], families: [4] });
+  const rendered = chains.map(({ name, base }) => ({
+    name,
+    hooks: String(base?.hook),
+    type: String(base?.type),
+    priority: String(base?.priority),
+  }));
+  expect(rendered).toEqual(built);
+});
+
+test("our mark touches no bit that others use", () => {
+  for (const bit of marks.avoided) expect(marks.twill & bit).toBe(0);
+});
