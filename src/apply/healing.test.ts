@@ -120,3 +120,20 @@ for (const device of ["flannel.1", "eth0"]) {
     expect(picture(subject)).toEqual(whole);
   });
 }
+
+test("old news of a device that was made anew meanwhile is not believed", () => {
+  const subject = node();
+  subject.reconciler.setDesired(desiredFor([1]));
+  subject.settle();
+  subject.reconciler.setDesired(desiredFor([1], [tunnel({ port: 4789 }), tunnel6()]));
+  subject.reconciler.flush();
+  const whole = picture(subject);
+  // One by one, with a flush in between: as if each came in a turn of the event loop of its own.
+  for (const event of subject.tap.take()) {
+    subject.reconciler.onEvent(event);
+    const report = subject.reconciler.flush();
+    expect(report.problems).toEqual([]);
+    expect(Object.keys(report.writes).filter((op) => op.startsWith("link."))).toEqual([]);
+  }
+  expect(picture(subject)).toEqual(whole);
+});

@@ -185,8 +185,11 @@ export class LinkTable {
       return;
     }
     let link = this.#named(name);
-    // A new alias of a device that is down is not announced (netdev_state_change), so ours may look like a foreign one.
-    if (link !== undefined && !isOurTunnel(link)) link = this.#reread(name);
+    // Before a device is made, taken for a foreign one or made anew, the kernel is asked: a notification may be older than
+    // what we did since, and a new alias of a device that is down is not announced at all (netdev_state_change).
+    if (link === undefined || !isOurTunnel(link) || tunnelDifference(desired, underlay, link) !== undefined) {
+      link = this.#read(name);
+    }
     const difference = link === undefined ? undefined : tunnelDifference(desired, underlay, link);
     if (link !== undefined && difference !== undefined) {
       if (!isOurTunnel(link)) {
@@ -219,13 +222,13 @@ export class LinkTable {
       return undefined;
     }
     this.#made.add(desired.name);
-    return this.#reread(desired.name);
+    return this.#read(desired.name) ?? this.#vanished(desired.name);
   }
 
   #heal(desired: DesiredLink, link: Link, writer: Writer): void {
     const changes = tunnelChanges(desired, link);
     const errors = writer.apply(changes.map((change) => ({ op: "link.set", index: link.index, change })));
-    const now = changes.length === 0 ? link : this.#reread(desired.name);
+    const now = changes.length === 0 ? link : (this.#read(desired.name) ?? this.#vanished(desired.name));
     if (now === undefined) return;
     if (link.alias !== now.alias) this.#made.add(desired.name);
     const error = errors.find((result) => result !== undefined);
@@ -277,13 +280,12 @@ export class LinkTable {
     );
   }
 
-  /** The kernel's own answer to what we wrote, so that the notification of it changes nothing. */
-  #reread(name: string): Link | undefined {
+  /** The link as the kernel has it now, so that the notifications of what we wrote change nothing. */
+  #read(name: string): Link | undefined {
     const link = this.#rtnl.link(name);
-    if (link === undefined) {
-      this.#fail(name, "it vanished as soon as it was made", "look who deletes it: ip monitor link");
-      return undefined;
-    }
+    const believed = this.#named(name);
+    if (believed !== undefined && believed.index !== link?.index) this.#forget(believed);
+    if (link === undefined) return undefined;
     this.seen(link);
     this.#marked.delete(name);
     return link;
@@ -316,6 +318,10 @@ export class LinkTable {
       this.#marked.add(desired.name);
       this.#retries.hasten(desired.name);
     }
+  }
+
+  #vanished(name: string): undefined {
+    this.#fail(name, "it vanished as soon as it was made", "look who deletes it: ip monitor link");
   }
 
   #refused(name: string, error: TwillError): void {
