@@ -29,6 +29,7 @@ export interface AnyEntryTable {
   setDesired(kernel: DesiredKernel): readonly string[];
   mark(key: string): void;
   markAll(): void;
+  markDevice(device: number): void;
   drop(device: number): void;
   dropAll(): void;
 }
@@ -92,6 +93,10 @@ export class EntryTable<
   markAll(): void {
     for (const key of this.#desired.keys()) this.#marked.add(key);
     for (const key of this.#held.keys()) this.#marked.add(key);
+  }
+
+  markDevice(device: number): void {
+    for (const [key, held] of this.#held) if (held.device === device) this.#marked.add(key);
   }
 
   /** The kernel reports the entry. `deviceName`: of the device that it is on. */

@@ -20,6 +20,8 @@ export interface LinkTableOptions {
   readonly offload: ChecksumOffload | undefined;
   /** The device is gone, or is another one now: nothing that stood on it stands. */
   readonly onGone: (index: number) => void;
+  /** The device was to be deleted with all that is on it, and is still there. */
+  readonly onStays: (index: number) => void;
 }
 
 /** All links of the namespace, and among them our tunnels, made, adopted, healed and removed. */
@@ -28,6 +30,7 @@ export class LinkTable {
   readonly #retries: Retries;
   readonly #offload: ChecksumOffload | undefined;
   readonly #onGone: (index: number) => void;
+  readonly #onStays: (index: number) => void;
   readonly #byIndex = new Map<number, Link>();
   readonly #byName = new Map<string, number>();
   readonly #marked = new Set<string>();
@@ -43,6 +46,7 @@ export class LinkTable {
     this.#retries = options.retries;
     this.#offload = options.offload;
     this.#onGone = options.onGone;
+    this.#onStays = options.onStays;
   }
 
   get marked(): number {
@@ -167,7 +171,7 @@ export class LinkTable {
   }
 
   removeStrays(writer: Writer): void {
-    for (const index of this.strays()) this.#remove(index, writer);
+    for (const index of this.strays()) if (!this.#remove(index, writer)) this.#onStays(index);
     this.#marked.clear();
   }
 

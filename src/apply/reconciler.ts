@@ -108,6 +108,9 @@ export class Reconciler {
       onGone: (index) => {
         for (const table of this.#tables) table.drop(index);
       },
+      onStays: (index) => {
+        for (const table of this.#tables) table.markDevice(index);
+      },
     });
     this.#sysctls = new SysctlTable(options.sysctl, this.#retries);
   }
