@@ -1,4 +1,5 @@
 import { describe, expect, onTestFinished, test } from "bun:test";
+import { TwillError } from "../base/errors.ts";
 import { silentLog } from "../base/log.ts";
 import { FakeNft, FakeRuleset } from "../kernel/fake-nft.ts";
 import { closeFile } from "../kernel/file.ts";
@@ -315,6 +316,15 @@ describe("on a kernel before 6.9, where anybody may write", () => {
     expect(keeper.changedByOthers()).toBe(false);
   });
 
+  test("a table that was put to sleep is woken", () => {
+    const { keeper, stranger } = open();
+    keeper.apply(wanted);
+    stranger.transaction([{ op: "table.add", table: { family: "inet", name: "twill", dormant: true } }]);
+    expect(keeper.changedByOthers()).toBe(true);
+    expect(keeper.reapply().writes).toEqual({ "table.add": 1 });
+    expect(stranger.tables()[0]?.dormant).toBeUndefined();
+  });
+
   test("a change on top of a foreign one reads first", () => {
     const { keeper, stranger } = open();
     keeper.apply(wanted);
@@ -322,6 +332,22 @@ describe("on a kernel before 6.9, where anybody may write", () => {
     expect(keeper.patch("classes", { put: [entry(3, 3)] }).read).toBe(true);
     expect(stranger.elements({ ...at, set: "classes" })).toEqual([entry(1, 1), entry(3, 3)]);
   });
+});
+
+test("when the answer is lost the kernel is asked what happened", () => {
+  const fake = new FakeNft();
+  const keeper = keeperOf(fake);
+  const make = (...elements: NftElement[]) => content([forward], [], [{ set: classes, elements }]);
+  keeper.apply(make(entry(1, 1)));
+  const transaction = fake.transaction.bind(fake);
+  fake.transaction = (...given) => {
+    transaction(...given);
+    throw new TwillError("unavailable", "lost", { errno: 105 });
+  };
+  expect(() => keeper.apply(make(entry(2, 2)))).toThrow(expect.objectContaining({ code: "unavailable" }));
+  fake.transaction = transaction;
+  expect(keeper.reapply()).toEqual({ writes: {}, transactions: 0, read: true });
+  expect(fake.elements({ ...at, set: "classes" })).toEqual([entry(2, 2)]);
 });
 
 test("100,000 elements are loaded, found again after a restart, and changed one at a time", () => {

@@ -219,8 +219,8 @@ export class NftTableKeeper {
     if (this.#owned) return [];
     // Left behind by an agent that has gone.
     if (found?.persist === true) return claim(true);
-    // Made without the flags: it cannot be given them later.
-    if (found !== undefined) return [];
+    // Made without the flags: it cannot be given them later. Somebody may have put it to sleep.
+    if (found !== undefined) return found.dormant === true ? claim(false) : [];
     try {
       return claim(true);
     } catch (error) {
@@ -306,7 +306,12 @@ const isUnknownFlag = (error: unknown): boolean =>
 
 function wantedTable(content: NftTableContent): Omit<WantedTable, "sets"> {
   const rules = new Map<string, KeyedRule[]>(content.chains.map(({ name }) => [name, []]));
-  for (const rule of content.rules) rules.get(rule.chain)?.push({ ...rule, key: ruleKey(rule) });
+  for (const rule of content.rules) {
+    const chain = rules.get(rule.chain);
+    if (chain === undefined)
+      throw new TwillError("internal", `a rule is for chain ${rule.chain}, which the table has not`);
+    chain.push({ ...rule, key: ruleKey(rule) });
+  }
   return {
     table: content.table,
     chains: new Map(content.chains.map((chain) => [chain.name, chain])),

@@ -169,7 +169,12 @@ export class FakeNft implements Nft {
     const orphan = owner !== true && persist === true;
     if (table.owner === true && owner !== true && !orphan) return EOPNOTSUPP;
     if (table.owner !== true && owner === true) return EOPNOTSUPP;
-    found.table = { ...found.table, ...(table.owner === true ? { owner: true, ...ownerPort } : {}) };
+    const { dormant: _, ...awake } = found.table;
+    found.table = {
+      ...awake,
+      ...(table.dormant === true ? { dormant: true } : {}),
+      ...(table.owner === true ? { owner: true, ...ownerPort } : {}),
+    };
     return 0;
   }
 

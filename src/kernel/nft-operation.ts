@@ -5,6 +5,7 @@ import { deleteElements, flushElements, newElements } from "../wire/nft/element.
 import { deleteRule, newRule } from "../wire/nft/rule.ts";
 import { deleteSet, newSet } from "../wire/nft/set.ts";
 import { deleteTable, newTable } from "../wire/nft/table.ts";
+import { EBUSY, EEXIST, ENFILE, EPERM } from "./errno.ts";
 import type { NftOperation } from "./nft.ts";
 
 /** The messages of one operation. @param id a number that no other operation of the transaction has. */
@@ -71,4 +72,30 @@ export function describeNftOperation(operation: NftOperation): { readonly operat
       return { operation: label, object: path(family, table, set, ...count) };
     }
   }
+}
+
+/** What an errno means here, where strerror(3) misleads; and what to do. */
+export function nftRefusal(
+  operation: NftOperation,
+  errno: number,
+): { readonly message: string; readonly remedy: string } | undefined {
+  if (errno === EPERM) {
+    return {
+      message: "another process owns the table",
+      remedy: "stop it; while it lives, nobody else may change the table",
+    };
+  }
+  if (operation.op === "element.add" && errno === ENFILE) {
+    return { message: "the set is full: it takes no more than its declared size", remedy: "declare a larger size" };
+  }
+  if (operation.op === "element.add" && errno === EEXIST) {
+    return { message: "an element with this key has other data", remedy: "delete it in the same transaction" };
+  }
+  if (operation.op === "set.add" && errno === EEXIST) {
+    return { message: "a set of that name has another shape", remedy: "delete it in the same transaction" };
+  }
+  if (operation.op.endsWith("delete") && errno === EBUSY) {
+    return { message: "it is still referred to", remedy: "delete the rules and elements that refer to it first" };
+  }
+  return undefined;
 }

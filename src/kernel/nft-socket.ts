@@ -21,7 +21,7 @@ import { decodeTable, getTables } from "../wire/nft/table.ts";
 import { EMSGSIZE, ENOENT } from "./errno.ts";
 import { acknowledgementError, NETLINK_NETFILTER, NetlinkSocket } from "./netlink-socket.ts";
 import type { Nft, NftCounters, NftOperation, RuleFilter, TransactionOptions } from "./nft.ts";
-import { describeNftOperation, encodeNftOperation } from "./nft-operation.ts";
+import { describeNftOperation, encodeNftOperation, nftRefusal } from "./nft-operation.ts";
 
 /** The kernel's own errno (include/linux/errno.h), never meant for user space but sent all the same: generation is stale. */
 const ERESTART = 85;
@@ -228,9 +228,16 @@ function refusal(acknowledgement: Acknowledgement, operation: NftOperation | und
       errno: ERESTART,
     });
   }
-  const what = operation === undefined ? { operation: "change nf_tables" } : describeNftOperation(operation);
-  const remedy = failures > 1 ? `the first of ${failures} refusals in one transaction; none of it was done` : undefined;
-  return acknowledgementError(acknowledgement, { ...what, ...(remedy === undefined ? {} : { remedy }) });
+  if (operation === undefined) return acknowledgementError(acknowledgement, { operation: "change nf_tables" });
+  const what = describeNftOperation(operation);
+  const meaning = nftRefusal(operation, acknowledgement.errno);
+  const { code, message } = acknowledgementError(acknowledgement, what);
+  const others = failures > 1 ? ` (the first of ${failures} refusals, in a transaction of which nothing was done)` : "";
+  return new TwillError(code, `${meaning?.message ?? message}${others}`, {
+    ...what,
+    ...(meaning === undefined ? {} : { remedy: meaning.remedy }),
+    errno: acknowledgement.errno,
+  });
 }
 
 const tooLarge = (bytes: number, limit: number): TwillError =>

@@ -264,3 +264,31 @@ describe.each(Object.entries(machines))("%s", (_, machine) => {
     expect(nft.counters).toMatchObject({ writes: { "table.add": 1, "chain.add": 2 }, transactions: 2, failures: 1 });
   });
 });
+
+test("the kernel's refusals are told in words that fit", () => {
+  const open = machines.kernel?.();
+  const nft = open?.();
+  const other = open?.();
+  const owned = { family: "inet", name: "twill", owner: true, persist: true } as const;
+  nft?.transaction([
+    { op: "table.add", table: owned },
+    { op: "set.add", set: classes },
+  ]);
+  const told = (socket: Nft | undefined, ...operations: NftOperation[]): string => {
+    try {
+      socket?.transaction(operations);
+      return "done";
+    } catch (error) {
+      return error instanceof TwillError ? error.describe() : String(error);
+    }
+  };
+  expect(told(nft, put(entry(1, 1), entry(2, 1), entry(3, 1), entry(4, 1)))).toBe(
+    "add nf_tables element inet twill classes (4 elements): the set is full: it takes no more than its declared size (declare a larger size)",
+  );
+  expect(told(other, chain("b"))).toBe(
+    "add nf_tables chain inet twill b: another process owns the table (stop it; while it lives, nobody else may change the table)",
+  );
+  expect(told(nft, chain("a"), rule("x", lookup), rule("y", lookup))).toBe(
+    'add nf_tables rule inet twill x "in x": No such file or directory (ENOENT): at byte 16 of the payload (the first of 2 refusals, in a transaction of which nothing was done)',
+  );
+});
