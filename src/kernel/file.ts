@@ -8,11 +8,8 @@ export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
-export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 
-const F_GETFL = 3;
-const F_SETFL = 4;
 const F_DUPFD_CLOEXEC = 1030;
 
 /** Close-on-exec always: descriptors of namespaces and sockets must not leak into programs that the agent runs. */
@@ -38,12 +35,6 @@ export function closeFile(fd: number): void {
 /** A second descriptor of the same open file, close-on-exec. */
 export function duplicate(fd: number): number {
   return systemCall("fcntl", () => libc.fcntl(fd, F_DUPFD_CLOEXEC, 0), { operation: "duplicate", object: `fd ${fd}` });
-}
-
-export function setNonBlocking(fd: number, on = true): void {
-  const flags = systemCall("fcntl", () => libc.fcntl(fd, F_GETFL, 0));
-  const wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
-  if (wanted !== flags) systemCall("fcntl", () => libc.fcntl(fd, F_SETFL, wanted));
 }
 
 /** Up to `buffer.length` bytes; the number read, 0 at the end, or a negated errno (EAGAIN of a non-blocking file). */

@@ -12,11 +12,9 @@ export const AF_NETLINK = 16;
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
-export const SOCK_SEQPACKET = 5;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 
-export const MSG_PEEK = 0x2;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
@@ -24,18 +22,14 @@ export const MSG_CMSG_CLOEXEC = 0x40000000;
 
 /** include/uapi/asm-generic/socket.h */
 export const SOL_SOCKET = 1;
-export const SO_REUSEADDR = 2;
-export const SO_TYPE = 3;
 export const SO_ERROR = 4;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_PEERCRED = 17;
 export const SO_RCVTIMEO = 20;
 export const SO_SNDTIMEO = 21;
-export const SO_BINDTODEVICE = 25;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
-export const SO_MARK = 36;
 
 export interface SocketOptions {
   readonly nonBlocking?: boolean;
@@ -138,9 +132,4 @@ export function peerName(fd: number): Uint8Array | undefined {
   const length = new Uint32Array([address.length]);
   const result = trySystemCall("getpeername", () => libc.getpeername(fd, address, length));
   return result < 0 ? undefined : address.subarray(0, length[0] ?? 0);
-}
-
-export const SHUT_WR = 1;
-export function shutdownSocket(fd: number, how: number): number {
-  return trySystemCall("shutdown", () => libc.shutdown(fd, how));
 }

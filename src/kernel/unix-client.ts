@@ -4,8 +4,8 @@ import { closeAll, receiveDescriptors, trySendDescriptors } from "./fd-passing.t
 import { closeFile } from "./file.ts";
 import { encodeFrame, FrameReader } from "./frame.ts";
 import { POLLIN, POLLOUT, pollOne } from "./poll.ts";
-import { encodeUnixPath } from "./sockaddr.ts";
 import { AF_UNIX, openSocket, SOCK_STREAM, tryConnect } from "./socket.ts";
+import { encodeUnixPath } from "./unix-address.ts";
 
 export interface UnixRequestOptions {
   readonly path: string;

@@ -14,8 +14,8 @@ import { encodeFrame, FrameReader } from "./frame.ts";
 import { cString, libc, systemCall, trySystemCall } from "./libc.ts";
 import { POLLIN, POLLOUT } from "./poll.ts";
 import type { Poller, PollWatch } from "./poller.ts";
-import { encodeUnixPath } from "./sockaddr.ts";
 import { AF_UNIX, bindSocket, listenSocket, openSocket, SOCK_STREAM, tryAccept } from "./socket.ts";
+import { encodeUnixPath } from "./unix-address.ts";
 
 export interface UnixServerOptions {
   readonly path: string;

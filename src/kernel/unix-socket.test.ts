@@ -10,8 +10,8 @@ import { closeFile, identityOf, O_RDONLY, openFile } from "./file.ts";
 import { encodeFrame } from "./frame.ts";
 import { POLLIN, pollOne } from "./poll.ts";
 import { ThreadPoller } from "./poller.ts";
-import { encodeUnixPath } from "./sockaddr.ts";
 import { AF_UNIX, bindSocket, openSocket, SOCK_STREAM, tryConnect, tryReceive, trySend } from "./socket.ts";
+import { encodeUnixPath } from "./unix-address.ts";
 import { requestUnix } from "./unix-client.ts";
 import { serveUnix, type UnixRequest, type UnixServerOptions } from "./unix-server.ts";
 
