@@ -12,8 +12,9 @@ export const nameOf = ({ family, table, name }: NftSet): NftSetName => ({ family
 export function isSameSet(held: NftSet, wanted: NftSet): boolean {
   const { size: heldSize, ...heldRest } = shape(held);
   const { size, ...rest } = shape(wanted);
-  // Without a size of ours the kernel may choose one.
-  return (size === undefined || size === heldSize) && Bun.deepEquals(heldRest, rest);
+  // A set that rules fill gets a size from the kernel when it has none from us.
+  const sameSize = size === heldSize || (size === undefined && wanted.dynamic === true);
+  return sameSize && Bun.deepEquals(heldRest, rest);
 }
 
 /** A flag that is not set is the same as one that is not mentioned. */
