@@ -137,3 +137,23 @@ test("old news of a device that was made anew meanwhile is not believed", () => 
   }
   expect(picture(subject)).toEqual(whole);
 });
+
+test("a device that goes away between its notification and the flush is no failure", () => {
+  const subject = node();
+  subject.reconciler.setDesired(desiredFor([1]));
+  subject.settle();
+  const whole = picture(subject);
+  subject.netns.run("ip", "link", "set", "flannel.1", "address", "02:00:00:00:00:01");
+  for (const event of subject.tap.take()) subject.reconciler.onEvent(event);
+  subject.netns.run("ip", "link", "del", "flannel.1");
+  subject.netns.run("ip", "link", "del", "eth0");
+  subject.reconciler.flush();
+  subject.netns.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far0");
+  subject.netns.run("ip", "link", "set", "far0", "up");
+  subject.netns.run("ip", "link", "set", "eth0", "up");
+  subject.netns.run("ip", "address", "add", "192.168.0.1/24", "dev", "eth0");
+  subject.netns.run("ip", "address", "add", "fd01::1/64", "dev", "eth0", "nodad");
+  const report = subject.settle();
+  expect({ problems: report.problems, waiting: report.waiting }).toEqual({ problems: [], waiting: 0 });
+  expect(picture(subject)).toEqual(whole);
+});

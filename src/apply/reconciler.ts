@@ -1,19 +1,9 @@
 import type { Clock } from "../base/clock.ts";
-import type { TwillError } from "../base/errors.ts";
+import { TwillError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Problem } from "../base/problem.ts";
-import {
-  EADDRNOTAVAIL,
-  EEXIST,
-  EHOSTUNREACH,
-  EINVAL,
-  ENETDOWN,
-  ENETUNREACH,
-  ENODEV,
-  ENOENT,
-  ESRCH,
-} from "../kernel/errno.ts";
-import type { Rtnl, RtnlEvent, RtnlOperation } from "../kernel/rtnl.ts";
+import { EEXIST, ENODEV } from "../kernel/errno.ts";
+import type { Rtnl, RtnlEvent } from "../kernel/rtnl.ts";
 import type { Sysctls } from "../kernel/sysctl.ts";
 import {
   type DesiredAddress,
@@ -29,13 +19,14 @@ import { type DeviceAddress, mainTable, type Route, TWILL_ROUTE_PROTOCOL } from 
 import { addressKind } from "./address-kind.ts";
 import { Contention } from "./contention.ts";
 import type { EntryKindName } from "./entry-kind.ts";
-import { type AnyEntryTable, EntryTable, type EntryWork, type EntryWrite } from "./entry-table.ts";
+import { type AnyEntryTable, EntryTable, type EntryWork } from "./entry-table.ts";
+import { EntryWriter, type Refusal } from "./entry-writer.ts";
 import { type FdbRemotes, fdbKind } from "./fdb-kind.ts";
 import { type ChecksumOffload, LinkTable } from "./link-table.ts";
 import { neighbourKind } from "./neighbour-kind.ts";
 import { additions, removals } from "./order.ts";
 import { Retries } from "./retries.ts";
-import { describeForeign, isOurs, RouteConflicts } from "./route-conflicts.ts";
+import { describeForeign, isConflict, isOurs, RouteConflicts } from "./route-conflicts.ts";
 import { routeKind } from "./route-kind.ts";
 import { SysctlTable } from "./sysctl-table.ts";
 import { Writer } from "./writer.ts";
@@ -59,11 +50,6 @@ export interface ApplyReport {
   /** Milliseconds after which flush should be called again, whether or not an event comes. */
   readonly retryIn?: number;
 }
-
-/** The kernel says that what should go is gone. */
-const goneAlready: ReadonlySet<number> = new Set([ENOENT, ESRCH, EADDRNOTAVAIL, ENODEV]);
-/** The kernel cannot resolve the gateway now: the link is down, or its address is not there yet. */
-const unreachable: ReadonlySet<number> = new Set([ENETUNREACH, EHOSTUNREACH, ENETDOWN, EINVAL]);
 
 /**
  * Brings the kernel to what is desired and keeps it there. It holds a view of the kernel's actual objects, full after the
@@ -213,12 +199,12 @@ export class Reconciler {
       fdb: this.#fdb.take(this.#links.state, strays),
       route: this.#route.take(this.#links.state, strays),
     };
+    const entries = new EntryWriter(writer, this.#retries, this.#contention);
     const conflicts = new RouteConflicts(this.#rtnl);
     for (const { kind, when } of additions) {
-      for (const { write, error } of this.#write(kind, work[kind][when], writer)) {
-        if (kind === "route" && (error.errno === EEXIST || error.errno === EINVAL))
-          this.#onConflict(write, error, conflicts, retaken, writer);
-        else this.#onFailure(kind, write, error);
+      for (const refusal of entries.write(kind, work[kind][when])) {
+        if (isConflict(refusal)) this.#onConflict(refusal, conflicts, retaken, entries);
+        else entries.fail(refusal);
       }
     }
     if (!this.#complete) {
@@ -226,67 +212,17 @@ export class Reconciler {
       return;
     }
     for (const kind of removals) {
-      for (const { write, error } of this.#write(kind, work[kind].stray, writer)) this.#onFailure(kind, write, error);
+      for (const refusal of entries.write(kind, work[kind].stray)) entries.fail(refusal);
     }
     this.#links.removeStrays(writer);
-  }
-
-  /** All in one batch; what failed comes back. */
-  #write(kind: EntryKindName, writes: readonly EntryWrite[], writer: Writer): readonly Refusal[] {
-    const allowed = writes.filter((write) => this.#mayWrite(kind, write));
-    const results = writer.apply(allowed.flatMap((write) => write.operations));
-    const refusals: Refusal[] = [];
-    let next = 0;
-    for (const write of allowed) {
-      const own = results.slice(next, next + write.operations.length);
-      const error = own.find((result, index) => result !== undefined && !isGone(write.operations[index], result));
-      next += write.operations.length;
-      if (error === undefined) {
-        write.commit();
-        this.#retries.clear(kind, write.key);
-      } else refusals.push({ write, error });
-    }
-    return refusals;
-  }
-
-  #mayWrite(kind: EntryKindName, write: EntryWrite): boolean {
-    if (!this.#contention.wrote(`${kind} ${write.key}`)) return true;
-    this.#retries.record({
-      kind,
-      key: write.key,
-      device: write.device,
-      object: write.object,
-      reason: "somebody else undoes it as soon as it is made",
-      remedy: "stop the other network agent on this node, or look who it is: ip monitor",
-      waiting: false,
-    });
-    return false;
-  }
-
-  #onFailure(kind: EntryKindName, write: EntryWrite, error: TwillError): void {
-    const waiting = kind === "route" && unreachable.has(error.errno ?? 0);
-    this.#retries.record({
-      kind,
-      key: write.key,
-      device: write.device,
-      object: write.object,
-      reason: error.message,
-      remedy: error.remedy ?? "the agent tries again; compare with: ip route, ip neighbour, bridge fdb",
-      waiting,
-    });
   }
 
   /**
    * Another route is in the way: at the same place (EEXIST), or one that leads IPv6 elsewhere on the search for the gateway
    * (EINVAL). Ours was only unknown to us. One on our tunnel, or put over ours, goes; any other stays and is named.
    */
-  #onConflict(
-    write: EntryWrite,
-    error: TwillError,
-    conflicts: RouteConflicts,
-    retaken: ReadonlySet<string>,
-    writer: Writer,
-  ): void {
+  #onConflict(refusal: Refusal, conflicts: RouteConflicts, retaken: ReadonlySet<string>, entries: EntryWriter): void {
+    const { write, error } = refusal;
     const { key, device } = write;
     const blocker = conflicts.at(key);
     if (blocker !== undefined && isOurs(blocker)) {
@@ -295,25 +231,20 @@ export class Reconciler {
     }
     const index = this.#links.state(device).index;
     if (index === undefined || (blocker === undefined && error.errno === EEXIST)) {
-      this.#onFailure("route", write, error);
+      entries.fail(refusal);
       return;
     }
     const over = blocker?.device;
     if (blocker === undefined || retaken.has(key) || (over !== undefined && this.#links.isManaged(over))) {
       const overwrite = this.#route.overwrite(key, index, blocker);
-      const refusals = overwrite === undefined ? [] : this.#write("route", [overwrite], writer);
-      for (const refusal of refusals) this.#onFailure("route", refusal.write, refusal.error);
+      const refusals = overwrite === undefined ? [] : entries.write("route", [overwrite]);
+      for (const again of refusals) entries.fail(again);
       return;
     }
     const other = describeForeign(blocker, over === undefined ? undefined : this.#links.nameOf(over));
-    this.#retries.record({
-      kind: "route",
-      key,
-      device,
-      object: write.object,
+    entries.report("route", write, {
       reason: `a route of somebody else is in its place: ${other}`,
       remedy: `if nothing needs it, delete it: ip route delete ${other}`,
-      waiting: false,
     });
   }
 
@@ -330,15 +261,25 @@ export class Reconciler {
 
   #readSuspects(): void {
     for (const index of this.#links.takeSuspects()) {
-      const name = this.#links.nameOf(index) ?? "";
-      for (const table of this.#tables) table.drop(index);
-      const own = { protocol: TWILL_ROUTE_PROTOCOL, table: mainTable, device: index };
-      for (const route of this.#rtnl.routes(own)) this.#seenRoute(route);
-      if (!this.#links.isManaged(index)) continue;
-      for (const address of this.#rtnl.addresses({ device: index })) this.#address.seen(address, name);
-      for (const neighbour of this.#rtnl.neighbours({ device: index })) this.#neighbour.seen(neighbour, name);
-      for (const entry of this.#rtnl.fdb({ device: index })) this.#fdb.seen(entry, name);
+      try {
+        this.#readDevice(index);
+      } catch (error) {
+        if (!(error instanceof TwillError) || error.errno !== ENODEV) throw error;
+        // It went away between its last notification and now.
+        this.#links.gone(index);
+      }
     }
+  }
+
+  #readDevice(index: number): void {
+    const name = this.#links.nameOf(index) ?? "";
+    for (const table of this.#tables) table.drop(index);
+    const own = { protocol: TWILL_ROUTE_PROTOCOL, table: mainTable, device: index };
+    for (const route of this.#rtnl.routes(own)) this.#seenRoute(route);
+    if (!this.#links.isManaged(index)) return;
+    for (const address of this.#rtnl.addresses({ device: index })) this.#address.seen(address, name);
+    for (const neighbour of this.#rtnl.neighbours({ device: index })) this.#neighbour.seen(neighbour, name);
+    for (const entry of this.#rtnl.fdb({ device: index })) this.#fdb.seen(entry, name);
   }
 
   /** Which of our routes were replaced by hand, and not merely joined by another of the same destination. */
@@ -407,11 +348,3 @@ interface EntryObserver<S> {
   seen(entry: S, deviceName: string): void;
   gone(entry: S, deviceName: string): void;
 }
-
-interface Refusal {
-  readonly write: EntryWrite;
-  readonly error: TwillError;
-}
-
-const isGone = (operation: RtnlOperation | undefined, error: TwillError): boolean =>
-  operation?.op.endsWith(".delete") === true && goneAlready.has(error.errno ?? 0);

@@ -1,6 +1,8 @@
+import { EEXIST, EINVAL } from "../kernel/errno.ts";
 import type { Rtnl } from "../kernel/rtnl.ts";
 import { routeKey } from "../objects/desired.ts";
 import { mainTable, type Route, TWILL_ROUTE_PROTOCOL } from "../objects/route.ts";
+import type { Refusal } from "./entry-writer.ts";
 
 /** The routes that stand where the kernel refused one of ours (EEXIST). The table is read once, whatever is asked. */
 export class RouteConflicts {
@@ -17,6 +19,10 @@ export class RouteConflicts {
     return this.#routes.get(key);
   }
 }
+
+/** Refused for what else is in the table: the same place is taken, or (IPv6) the gateway is found over another device. */
+export const isConflict = ({ kind, write, error }: Refusal): boolean =>
+  kind === "route" && (error.errno === EEXIST || (error.errno === EINVAL && write.key.includes(":")));
 
 export const isOurs = (route: Route): boolean => route.protocol === TWILL_ROUTE_PROTOCOL && route.table === mainTable;
 
