@@ -139,15 +139,15 @@ export class Pods {
     return rows;
   }
 
+  /** Of the subnet with the fewest free addresses: in a dual-stack cluster the one that will run out. */
   counts(): { readonly used: number; readonly quarantined: number; readonly free: number } {
-    const counts = this.#books.ofNode(this.#network?.subnets ?? []).counts();
-    const sum = (value: (count: (typeof counts)[number]) => number) =>
-      counts.reduce((total, count) => total + value(count), 0);
-    return {
-      used: sum((count) => count.used),
-      quarantined: sum((count) => count.quarantined),
-      free: sum((count) => count.free),
-    };
+    const blocks = this.#books.ofNode(this.#network?.subnets ?? []).counts();
+    const scarcest = blocks.reduce<(typeof blocks)[number] | undefined>(
+      (least, block) => (least === undefined || block.free < least.free ? block : least),
+      undefined,
+    );
+    const { used, quarantined, free } = scarcest ?? { used: 0, quarantined: 0, free: 0 };
+    return { used, quarantined, free };
   }
 
   /** Something that a pod's interface needs may have gone by hand. */

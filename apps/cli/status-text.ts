@@ -37,7 +37,7 @@ export function statusText(status: AgentStatus, now: number, colours: Paint): st
   const { used, quarantined, free } = status.addresses;
   const waiting = quarantined > 0 ? `, ${quarantined} waiting for reuse` : "";
   lines.push(
-    `pods: ${status.subnets.join(", ") || "no subnet yet"}, MTU ${status.podMtu ?? "unknown"}, ${used} addresses used, ${free} free${waiting}`,
+    `pods: ${status.subnets.join(", ") || "no subnet yet"}, MTU ${status.podMtu ?? "unknown"}, ${used} addresses used, ${free > 1e6 ? "plenty" : free} free${waiting}`,
   );
   if (!status.datastore.reachable) {
     const reason = status.datastore.reason === undefined ? "" : `: ${status.datastore.reason}`;
