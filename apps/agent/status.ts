@@ -62,19 +62,32 @@ export function statusOf(sources: StatusSources): AgentStatus {
 
 function nodesOf({ options, agent, prober }: StatusSources): NodeStatus[] {
   const measured = prober();
+  const unrouted = withoutRoute(agent);
   return [...agent.leases.values()].map((lease) => {
     const self = lease.node === options.nodeName;
     const reverse = measured?.reverse(lease.node);
+    const reachable = measured?.reachability(lease.node) ?? { state: "unknown" };
     return {
       name: lease.node,
       self,
       addresses: lease.addresses,
       subnets: lease.subnets,
       backend: lease.backendType,
-      reachable: self ? { state: "yes" } : (measured?.reachability(lease.node) ?? { state: "unknown" }),
+      reachable: self
+        ? { state: "yes" }
+        : unrouted.has(lease.node)
+          ? { ...reachable, state: "no", failing: "route" }
+          : reachable,
       ...(reverse === undefined ? {} : { reverse }),
     };
   });
+}
+
+/** Nodes whose agents may well answer, while this node has no way to their pods. Backends without routes of their own have none to miss. */
+function withoutRoute({ state, leases }: Agent): ReadonlySet<string> {
+  if (state === undefined || (state.routes.length === 0 && state.problems.length === 0)) return new Set();
+  const routed = new Set(state.routes.map((route) => route.peer));
+  return new Set([...leases.keys()].filter((name) => name !== state.node && !routed.has(name)));
 }
 
 /** Routes to other nodes: what is wanted beside what the kernel holds. */

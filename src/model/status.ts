@@ -59,8 +59,8 @@ export interface Reachability {
   readonly loss?: number;
   /** Wall-clock milliseconds at which the state was entered. */
   readonly since?: number;
-  /** Which way failed: the underlay (the node is away) or only the overlay (the tunnel is broken). */
-  readonly failing?: "underlay" | "overlay";
+  /** Which way failed: the underlay (the node is away), only the overlay (the tunnel is broken), or there is no route to its pods. */
+  readonly failing?: "underlay" | "overlay" | "route";
 }
 
 /** A pod's interface: a row of `twill get endpoints`. */

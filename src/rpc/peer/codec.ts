@@ -39,7 +39,7 @@ export type PeerMessage =
     };
 
 const states = ["unknown", "yes", "no"] as const;
-const failures = [undefined, "underlay", "overlay"] as const;
+const failures = [undefined, "underlay", "overlay", "route"] as const;
 
 /** @param key 32 bytes, shared by the cluster's agents. */
 export function encodeMessage(message: PeerMessage, key: Uint8Array): Uint8Array {
