@@ -102,29 +102,43 @@ export function claimDirectory(directory: string, rootless: boolean): void {
  */
 export async function removeLab(directory: string): Promise<boolean> {
   const existed = checkOwner(directory);
-  const record = readRecord(directory);
-  const recorded = record?.init === undefined ? [] : [record.init];
-  const marker = `${labVariable}=${directory}`;
-  const members = () =>
-    findProcesses((folder) => readFileSync(`${folder}/environ`, "latin1").split("\0").includes(marker)).filter(
-      (found) => found.pid !== process.pid,
-    );
-  let left = [...recorded, ...members()];
-  const found = existed || left.length > 0;
+  const init = readRecord(directory)?.init;
+  let found = existed;
+  let unknown = "";
   // Again until nobody is found: a member may fork while we look.
-  for (let round = 0; left.length > 0; round++) {
+  for (let round = 0; round < 100; round++) {
+    const seen = members(directory);
+    const left = init === undefined || !isAlive(init) ? seen.members : [init, ...seen.members];
+    if (left.length === 0 && seen.unknown === unknown) break;
+    unknown = seen.unknown;
+    found ||= left.length > 0;
     for (const member of left) killProcess(member);
-    if (!(await awaitEnd(left, 5000)) || round > 20)
+    if (!(await awaitEnd(left, 5000)))
       throw new TwillError("unavailable", `processes ${left.map((member) => member.pid).join(", ")} do not end`, {
         operation: "remove lab",
         object: directory,
         remedy: "they wait for the kernel; run the command again later",
       });
-    left = members();
+    await Bun.sleep(2);
   }
   rmSync(directory, { recursive: true, force: true });
   removeStaleClaims(directory);
   return found;
+}
+
+/**
+ * Processes that belong to the lab, by their environment, and those of which it cannot be said yet: in the middle of
+ * execve(2) a process shows an empty environment (as kernel threads do for ever).
+ */
+function members(directory: string): { readonly members: readonly ProcessId[]; readonly unknown: string } {
+  const marker = `${labVariable}=${directory}`;
+  const unknown: string[] = [];
+  const found = findProcesses((folder) => {
+    const environment = readFileSync(`${folder}/environ`, "latin1");
+    if (environment === "") unknown.push(folder);
+    return environment.split("\0").includes(marker);
+  });
+  return { members: found.filter(({ pid }) => pid !== process.pid), unknown: unknown.join() };
 }
 
 /** Whether the directory is there. Under /tmp anybody could have made it: what is not ours is neither used nor removed. */

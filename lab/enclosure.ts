@@ -4,49 +4,46 @@ import { TwillError } from "../src/base/errors.ts";
 import type { LabApi, UpParams } from "./api.ts";
 import { callLab, type Progress } from "./control.ts";
 import { claimDirectory, isRunning, removeLab } from "./directory.ts";
-import { controlSocket } from "./init.ts";
+import { controlSocket, keep } from "./init.ts";
 import { findPrograms } from "./programs.ts";
 import { labEnvironment } from "./settings.ts";
 
 /**
- * Makes a lab in namespaces of its own and returns once it is up. On any error, and when this process dies, all of it
- * is gone again.
+ * Makes a lab in namespaces of its own. On any error, on ctrl-C and when this process is killed, all of it is gone again.
+ * @param finish what belongs to making it: only when that has ended well the lab stays.
  * @throws TwillError `exists` when there is one already; `unsupported` when this machine cannot.
  */
-export async function createLab(directory: string, params: UpParams, progress: Progress): Promise<void> {
-  const rootless = !(await canUnshare([]));
-  if (rootless && !(await canUnshare(userNamespace))) throw cannotUnshare();
+export async function createLab<T>(
+  directory: string,
+  params: UpParams,
+  progress: Progress,
+  finish: () => Promise<T>,
+): Promise<T> {
   if (isRunning(directory))
     throw new TwillError("exists", "a lab is running", {
       operation: "create lab",
       object: directory,
       remedy: '"twill lab status" shows it, "twill lab down" ends it, --replace does both',
     });
+  const rootless = await needsUserNamespace();
   await removeLab(directory);
-  claimDirectory(directory, rootless);
-  const programs = findPrograms();
-  const log = openSync(join(directory, "lab.log"), "a", 0o600);
-  const child = Bun.spawn(
-    [
-      "unshare",
-      ...(rootless ? userNamespace : []),
-      ...[...namespaces, "--kill-child", "--"],
-      ...[...programs.twill, "lab", "init", directory],
-    ],
-    { stdio: ["pipe", log, log], env: labEnvironment(directory, programs), cwd: "/", detached: true },
-  );
-  closeSync(log);
+
+  let isOurs = false;
   const abandon = async () => {
-    await child.stdin.end();
-    await removeLab(directory);
+    if (isOurs) await removeLab(directory);
   };
   const interrupt = onInterrupt(abandon);
   try {
-    await awaitSocket(directory, child);
+    claimDirectory(directory, rootless);
+    isOurs = true;
+    const init = startInit(directory, rootless);
+    await awaitSocket(directory, init);
     await callLab<LabApi, "up">(controlSocket(directory), "up", params, progress);
-    await child.stdin.write("keep\n");
-    await child.stdin.end();
-    child.unref();
+    const result = await finish();
+    await init.stdin.write(keep);
+    await init.stdin.end();
+    init.unref();
+    return result;
   } catch (error) {
     if (interrupt.raised()) await new Promise(() => {}); // the handler ends the process
     await abandon();
@@ -56,46 +53,82 @@ export async function createLab(directory: string, params: UpParams, progress: P
   }
 }
 
+/** The lab's first process (init.ts), in a session of its own: ctrl-C on the terminal is for us to handle. */
+function startInit(directory: string, rootless: boolean): Bun.Subprocess<"pipe", number, number> {
+  const programs = findPrograms();
+  const log = openSync(join(directory, "lab.log"), "a", 0o600);
+  const enclose = ["unshare", ...(rootless ? userNamespace : []), ...namespaces, "--kill-child", "--"];
+  try {
+    return Bun.spawn([...enclose, ...programs.twill, "lab", "init", directory], {
+      stdio: ["pipe", log, log],
+      env: labEnvironment(directory, programs),
+      cwd: "/",
+      detached: true,
+    });
+  } finally {
+    closeSync(log);
+  }
+}
+
 const userNamespace = ["--user", "--map-root-user"];
 /** UTS too: a process comes home only to a namespace that its user namespace owns (setns(2)). */
 const namespaces = ["--mount", "--uts", "--net", "--pid", "--fork"];
+
+/** Root makes namespaces as it is, others only inside a user namespace. @throws TwillError `unsupported` when neither goes. */
+async function needsUserNamespace(): Promise<boolean> {
+  if (Bun.which("unshare") === null || Bun.which("nsenter") === null)
+    throw cannotUnshare("the programs unshare and nsenter are missing", "install util-linux");
+  if (await canUnshare([])) return false;
+  if (await canUnshare(userNamespace)) return true;
+  throw whyNot();
+}
 
 async function canUnshare(more: readonly string[]): Promise<boolean> {
   const command = ["unshare", ...more, ...namespaces, "true"];
   return (await Bun.spawn(command, { stdio: ["ignore", "ignore", "ignore"] }).exited) === 0;
 }
 
-/** Which of the switches that kernels and distributions have is off. */
-function cannotUnshare(): TwillError {
-  const value = (path: string) => {
+/** The switches that kernels and distributions have, and what to do where one is off. */
+const switches = [
+  {
+    path: "kernel/unprivileged_userns_clone",
+    off: "0",
+    message: "this kernel gives user namespaces to root only",
+    remedy: 'run "sysctl kernel.unprivileged_userns_clone=1" as root',
+  },
+  {
+    path: "kernel/apparmor_restrict_unprivileged_userns",
+    off: "1",
+    message: "AppArmor restricts user namespaces",
+    remedy: 'run "sysctl kernel.apparmor_restrict_unprivileged_userns=0" as root',
+  },
+  {
+    path: "user/max_user_namespaces",
+    off: "0",
+    message: "no user namespaces are allowed",
+    remedy: 'run "sysctl user.max_user_namespaces=10000" as root',
+  },
+] as const;
+
+function whyNot(): TwillError {
+  const isOff = ({ path, off }: (typeof switches)[number]): boolean => {
     try {
-      return readFileSync(`/proc/sys/${path}`, "utf8").trim();
+      return readFileSync(`/proc/sys/${path}`, "utf8").trim() === off;
     } catch {
-      return undefined;
+      return false; // this kernel has no such switch
     }
   };
-  const asRoot = "or run it as root";
-  const refuse = (message: string, remedy: string) =>
-    new TwillError("unsupported", message, { operation: "create lab", remedy: `${remedy}, ${asRoot}` });
-  if (Bun.which("unshare") === null || Bun.which("nsenter") === null)
-    return refuse("the programs unshare and nsenter are missing", "install util-linux");
-  if (value("kernel/unprivileged_userns_clone") === "0")
-    return refuse(
-      "this kernel gives user namespaces to root only",
-      'run "sysctl kernel.unprivileged_userns_clone=1" as root',
-    );
-  if (value("kernel/apparmor_restrict_unprivileged_userns") === "1")
-    return refuse(
-      "AppArmor restricts user namespaces",
-      'run "sysctl kernel.apparmor_restrict_unprivileged_userns=0" as root',
-    );
-  if (value("user/max_user_namespaces") === "0")
-    return refuse("no user namespaces are allowed", 'run "sysctl user.max_user_namespaces=10000" as root');
-  return refuse(
-    "this machine does not let you make namespaces",
-    "a container needs --privileged or at least CAP_SYS_ADMIN and no seccomp filter on unshare",
-  );
+  const found = switches.find(isOff);
+  return found === undefined
+    ? cannotUnshare(
+        "this machine does not let you make namespaces",
+        "a container needs --privileged, or CAP_SYS_ADMIN and no seccomp filter on unshare",
+      )
+    : cannotUnshare(found.message, found.remedy);
 }
+
+const cannotUnshare = (message: string, remedy: string): TwillError =>
+  new TwillError("unsupported", message, { operation: "create lab", remedy: `${remedy}, or run it as root` });
 
 async function awaitSocket(directory: string, child: Bun.Subprocess): Promise<void> {
   const deadline = performance.now() + 20_000;

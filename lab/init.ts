@@ -1,3 +1,4 @@
+import { renameSync } from "node:fs";
 import { join } from "node:path";
 import { describeError, TwillError } from "../src/base/errors.ts";
 import { mountProc } from "../src/kernel/mount.ts";
@@ -10,12 +11,15 @@ import { linkPlugins, mountPoints } from "./node-disk.ts";
 import { ownProcess } from "./process.ts";
 import { findPrograms, requireProgram } from "./programs.ts";
 
+/** What the creator writes into the lifeline once the lab shall stay without it. */
+export const keep = "keep\n";
+
 export const controlSocket = (directory: string): string => join(directory, "lab.sock");
 
 /**
  * `twill lab init DIRECTORY`: the lab's first process, started by enclosure.ts in new namespaces. All of the lab is in
  * its PID namespace, so that its end, however it comes, is the end of the lab. Its input is a lifeline: until the
- * creator has written "keep", the creator's end is the lab's end too, so ctrl-C and kill -9 leave nothing.
+ * creator has written `keep`, the creator's end is the lab's end too, so ctrl-C and kill -9 leave nothing.
  */
 export async function labInit(directory: string): Promise<void> {
   void followLifeline();
@@ -23,7 +27,10 @@ export async function labInit(directory: string): Promise<void> {
     recordSelf(directory);
     makeRoom(directory);
     const lab = new Lab(directory, findPrograms());
-    serveControl<LabApi>(controlSocket(directory), lab.methods);
+    // Under its name only when it listens: between bind(2) and listen(2) a caller would be refused.
+    const socket = controlSocket(directory);
+    serveControl<LabApi>(`${socket}.new`, lab.methods);
+    renameSync(`${socket}.new`, socket);
   } catch (error) {
     process.stderr.write(`${describeError(error)}\n`);
     process.exit(1); // else the lifeline would hold us
@@ -35,7 +42,7 @@ async function followLifeline(): Promise<void> {
   let said = "";
   const decoder = new TextDecoder();
   for await (const chunk of Bun.stdin.stream()) said += decoder.decode(chunk, { stream: true });
-  if (said !== "keep\n") process.exit(1);
+  if (said !== keep) process.exit(1);
 }
 
 /** Before /proc is mounted anew: what it shows still counts as the host does. */

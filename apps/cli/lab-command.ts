@@ -67,21 +67,19 @@ Needs root, or a kernel that allows user namespaces. TWILL_LAB=DIRECTORY makes s
     const line = progressLine(process.stderr);
     try {
       if (flags.replace) await removeLab(directory);
-      await createLab(
-        directory,
-        {
-          nodes: flags.nodes,
-          subnets: Math.min(flags.subnets, flags.nodes),
-          pods: flags.pods,
-          mtu: flags.mtu,
-          config,
-          configName: flags.config ?? "the default configuration",
-          agentFlags: flags.agentFlag,
-          bare: flags.bare,
-        },
-        line.show,
+      const params = {
+        nodes: flags.nodes,
+        subnets: Math.min(flags.subnets, flags.nodes),
+        pods: flags.pods,
+        mtu: flags.mtu,
+        config,
+        configName: flags.config ?? "the default configuration",
+        agentFlags: flags.agentFlag,
+        bare: flags.bare,
+      };
+      return await createLab(directory, params, line.show, () =>
+        flags.bare ? showStatus(flags, output) : check(flags, output, line.show, line.clear),
       );
-      return flags.bare ? await showStatus(flags, output) : await check(flags, output, line.show, line.clear);
     } finally {
       line.clear();
     }
