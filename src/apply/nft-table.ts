@@ -1,5 +1,6 @@
 import { isCode, TwillError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { EINVAL, EMSGSIZE, EOPNOTSUPP } from "../kernel/errno.ts";
 import type { Nft, NftOperation, TransactionOptions } from "../kernel/nft.ts";
 import {
   elementKey,
@@ -30,8 +31,6 @@ export interface NftTableOptions {
 
 /** As many times is a change begun again when others keep changing nf_tables in between. */
 const attempts = 5;
-const EINVAL = 22;
-const EOPNOTSUPP = 95;
 
 /**
  * Keeps one nf_tables table as wanted, in transactions that hold only what differs. What was applied is kept in memory, so
@@ -70,8 +69,9 @@ export class NftTableKeeper {
   }
 
   /**
-   * The whole table. A list of elements that is given again must not have been changed inside. @throws TwillError: nothing, or (only where one transaction cannot hold it) sets without rules, was
-   * changed; the next call reads the kernel and goes on.
+   * The whole table. A list of elements that is given again must not have been changed inside.
+   * @throws TwillError: nothing was changed, or, only where one transaction cannot hold it, sets were added that no rule
+   * refers to. The next call reads the kernel and goes on.
    */
   apply(content: NftTableContent): NftReport {
     const sets = new Map(content.sets.map((each) => [each.set.name, { set: each.set, elements: this.#indexed(each) }]));
@@ -296,7 +296,6 @@ export class NftTableKeeper {
   }
 }
 
-const EMSGSIZE = 90;
 const nothing: NftReport = { writes: {}, transactions: 0, read: false };
 
 const isUnknownFlag = (error: unknown): boolean =>

@@ -1,7 +1,9 @@
 import { expect, onTestFinished, test } from "bun:test";
+import { parsePrefix } from "../base/prefix.ts";
 import type { NftChain } from "../objects/nft.ts";
 import {
   byteData,
+  concatenated,
   dataOf,
   hostData,
   interfaceData,
@@ -9,9 +11,11 @@ import {
   maskData,
   networkData,
   portData,
+  prefixRange,
   zeroData,
 } from "../objects/nft-data.ts";
 import { ctState, type NftExpression } from "../objects/nft-expression.ts";
+import { intervalElements } from "../objects/nft-interval.ts";
 import { closeFile } from "./file.ts";
 import { createNetns, inNetns } from "./netns.ts";
 import { openNft } from "./nft-socket.ts";
@@ -237,4 +241,68 @@ test("tables of other programs can always be read", () => {
   const content = nft.read("ip6", "x");
   expect(content?.rules).toHaveLength(4);
   expect(content?.rules.flatMap(({ expressions }) => expressions).some(({ type }) => type === "raw")).toBe(true);
+});
+
+test("nft lists our sets as a person would write them", () => {
+  const netns = createNetns();
+  onTestFinished(() => closeFile(netns));
+  const nft = openNft({ netns });
+  onTestFinished(() => nft.close());
+  const ranges = [prefixRange(parsePrefix("10.0.0.0/8")), prefixRange(parsePrefix("192.168.4.0/22"))];
+  const set = (name: string) => ({ ...at, set: name });
+  nft.transaction([
+    { op: "table.add", table: { family: "inet", name: "twill", comment: "ours" } },
+    { op: "chain.add", chain: { ...at, name: "other" } },
+    {
+      op: "set.add",
+      set: { ...at, name: "marks", key: ["ipv4_addr"], keyLength: 4, data: { type: "mark", length: 4 }, size: 9 },
+    },
+    { op: "set.add", set: { ...at, name: "nets", key: ["ipv4_addr"], keyLength: 4, interval: true, comment: "nets" } },
+    {
+      op: "set.add",
+      set: {
+        ...at,
+        name: "decisions",
+        key: ["mark", "inet_proto", "inet_service"],
+        keyLength: 12,
+        data: { type: "verdict" },
+      },
+    },
+    { op: "set.add", set: { ...at, name: "pairs", key: ["ipv4_addr", "inet_service"], keyLength: 8, interval: true } },
+    { op: "set.add", set: { ...at, name: "links", key: ["ifname"], keyLength: 16, timeout: true } },
+    {
+      op: "element.add",
+      set: set("marks"),
+      elements: [{ key: networkData(0x0a000001), data: hostData(0x107), comment: "pod" }],
+    },
+    { op: "element.add", set: set("nets"), elements: intervalElements(ranges) },
+    {
+      op: "element.add",
+      set: set("decisions"),
+      elements: [
+        { key: concatenated(hostData(7), byteData(6), portData(443)), data: { verdict: "goto", chain: "other" } },
+        { key: concatenated(hostData(7), byteData(17), portData(53)), data: { verdict: "drop" } },
+      ],
+    },
+    {
+      op: "element.add",
+      set: set("pairs"),
+      elements: [
+        {
+          key: concatenated(networkData(0x0a000000), portData(1)),
+          keyEnd: concatenated(networkData(0x0affffff), portData(80)),
+        },
+      ],
+    },
+    { op: "element.add", set: set("links"), elements: [{ key: interfaceData("eth0"), timeout: 3_600_000 }] },
+  ]);
+  const listed = inNetns(netns, () => Bun.spawnSync(["nft", "list", "table", "inet", "twill"], { timeout: 10_000 }));
+  const text = listed.stdout.toString().replace(/\s+/g, " ");
+  expect(text).toContain('10.0.0.1 comment "pod" : 0x00000107');
+  expect(text).toContain("elements = { 10.0.0.0/8, 192.168.4.0/22 }");
+  expect(text).toContain("0x00000007 . tcp . 443 : goto other");
+  expect(text).toContain("0x00000007 . udp . 53 : drop");
+  expect(text).toContain("elements = { 10.0.0.0/8 . 1-80 }");
+  expect(text).toMatch(/"eth0" timeout 1h expires 59m/);
+  expect(text).toContain('comment "nets"');
 });
