@@ -1,32 +1,42 @@
-import { TwillError } from "../../src/base/errors.ts";
-import { CniError, cniCodes, formatError } from "../../src/intent/cni/cni-error.ts";
-import { type EssentialConfig, parseEssentials } from "../../src/intent/cni/config.ts";
-import { type CniEnvironment, parseEnvironment } from "../../src/intent/cni/environment.ts";
-import { formatVersions, newestVersion, versionIn } from "../../src/intent/cni/version.ts";
-import { closeFile } from "../../src/kernel/file.ts";
-import { openNetns } from "../../src/kernel/netns.ts";
+import { closeFile, O_RDONLY, openFile } from "../../src/kernel/file.ts";
 import { callAgent } from "../../src/rpc/client.ts";
 import type { CniAnswer, CniCall } from "../../src/rpc/methods.ts";
-import { pendingFolder, queueDelete } from "./pending-deletes.ts";
 
 export type Variables = Readonly<Record<string, string | undefined>>;
 
-/** Milliseconds that the agent may take; a queue of 200 pods takes it one second. Overridden by TWILL_CNI_TIMEOUT. */
-const patience = { ADD: 30_000, DEL: 15_000, CHECK: 30_000, GC: 30_000, STATUS: 5_000, VERSION: 0 } as const;
+/** Milliseconds that the agent may take; 200 pods at once take it a second. TWILL_CNI_TIMEOUT overrides it. */
+const patience: Readonly<Record<string, number>> = {
+  ADD: 30_000,
+  DEL: 15_000,
+  CHECK: 30_000,
+  GC: 30_000,
+  STATUS: 5_000,
+};
 
-/** One call of the plugin: what it prints, and its exit status. Never throws. */
-export function runPlugin(variables: Variables, stdin: string): CniAnswer {
+const defaultSocket = "/run/twill/agent.sock";
+
+/**
+ * One call of the plugin: what it prints, and its exit status. Never throws.
+ *
+ * A call goes to the agent as it came, unread but for the socket's name, and the agent checks it. Only when there is no agent
+ * to do so (or the call is VERSION) does the plugin look itself, with modules that no other call pays for: reading them takes
+ * as long as all the rest.
+ */
+export function runPlugin(variables: Variables, config: string): CniAnswer {
+  const call: CniCall = { variables: cniVariables(variables), config };
+  const command = variables.CNI_COMMAND ?? "";
+  const path = socketIn(config);
+  const wait = patience[command];
+  if (path === undefined || wait === undefined) return withoutAgent(call);
+  const netns = openNamespace(variables.CNI_NETNS);
   try {
-    if (variables.CNI_COMMAND === "VERSION") return { status: 0, stdout: formatVersions(stdin) };
-    const environment = parseEnvironment(variables);
-    return handOver(
-      environment,
-      parseEssentials(stdin),
-      { variables: cniVariables(variables), config: stdin },
-      variables,
-    );
+    const timeout = Number(variables.TWILL_CNI_TIMEOUT) || wait;
+    return callAgent("cni", call, { path, timeout, descriptors: netns === undefined ? [] : [netns] });
   } catch (error) {
-    return { status: 1, stdout: formatError(error, versionIn(stdin) ?? newestVersion) };
+    // Everything that CNI has an error for was answered as a CniAnswer: this is an agent that is away, hangs, or is too old.
+    return withoutAgent(call, error);
+  } finally {
+    if (netns !== undefined) closeFile(netns);
   }
 }
 
@@ -37,49 +47,27 @@ const cniVariables = (variables: Variables): Record<string, string> =>
     ),
   );
 
-function handOver(
-  environment: CniEnvironment,
-  { socket }: EssentialConfig,
-  call: CniCall,
-  variables: Variables,
-): CniAnswer {
-  const { command } = environment;
-  const netns = namespaceOf(environment);
-  const timeout = Number(variables.TWILL_CNI_TIMEOUT) || patience[command];
+/** undefined: the configuration cannot be read. */
+function socketIn(config: string): string | undefined {
   try {
-    return callAgent("cni", call, { path: socket, timeout, descriptors: netns === undefined ? [] : [netns] });
-  } catch (error) {
-    // Everything that CNI has an error for was answered as a CniAnswer: this is an agent that is away, hangs, or is too old.
-    if (command !== "DEL") throw agentAway(command, socket, error);
-    queueDelete(pendingFolder(socket), call);
-    return { status: 0, stdout: "" };
-  } finally {
-    if (netns !== undefined) closeFile(netns);
+    const { socket = defaultSocket } = JSON.parse(config) as { readonly socket?: unknown };
+    return typeof socket === "string" ? socket : undefined;
+  } catch {
+    return undefined;
   }
 }
 
-/** An open descriptor. Undefined for DEL of a namespace that is gone, and for commands without one. */
-function namespaceOf(environment: CniEnvironment): number | undefined {
-  if (!("netns" in environment) || environment.netns === undefined) return undefined;
+/** undefined where there is nothing to open: DEL may come when the namespace is gone, and the agent says what else lacks it. */
+function openNamespace(path: string | undefined): number | undefined {
   try {
-    return openNetns(environment.netns);
-  } catch (cause) {
-    // A runtime may have unmounted it before DEL, and left the empty file.
-    if (environment.command === "DEL") return undefined;
-    throw new CniError(cniCodes.invalidEnvironment, "CNI_NETNS does not name a network namespace", {
-      object: environment.netns,
-      remedy: "the runtime must create the namespace before it calls the plugin",
-      cause,
-    });
+    return path?.startsWith("/") === true ? openFile(path, O_RDONLY) : undefined;
+  } catch {
+    return undefined;
   }
 }
 
-function agentAway(command: CniEnvironment["command"], socket: string, cause: unknown): CniError {
-  const code = command === "STATUS" ? cniCodes.notAvailable : cniCodes.tryAgainLater;
-  const message = cause instanceof TwillError ? cause.message : String(cause);
-  return new CniError(code, `twill-agent does not answer: ${message}`, {
-    code: "unavailable",
-    object: socket,
-    remedy: "look whether twill-agent runs on this node (`twill status`) and at its log; the runtime tries again",
-  });
+function withoutAgent(call: CniCall, cause?: unknown): CniAnswer {
+  // Synchronously, and only now: an import would be evaluated at every start.
+  const slow: typeof import("./without-agent.ts") = require("./without-agent.ts");
+  return slow.answerWithoutAgent(call, cause);
 }

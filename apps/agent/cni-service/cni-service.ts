@@ -76,7 +76,7 @@ export class CniService {
       case "ADD":
         return this.#add(environment, parsePluginConfig(call.config, "ADD"), required(netns));
       case "DEL":
-        return this.#delete(environment, call.config, netns);
+        return this.#delete(environment, call.config, usable(netns));
       case "CHECK":
         return this.#check(environment, parsePluginConfig(call.config, "CHECK"), required(netns));
       case "GC":
@@ -255,12 +255,31 @@ const keyOf = ({ containerId, ifname }: AttachmentCall, network: string): Attach
 const describeKey = ({ network, containerId, ifname }: AttachmentKey): string =>
   `${ifname} of container ${containerId} in network ${network}`;
 
+const namespaceDetails = {
+  operation: "open",
+  object: "CNI_NETNS",
+  remedy: "the runtime must make the namespace before it calls the plugin",
+};
+
 function required(netns: number | undefined): number {
   if (netns === undefined) {
-    throw new CniError(cniCodes.invalidEnvironment, "the pod's network namespace did not come with the request");
+    throw new CniError(cniCodes.invalidEnvironment, "there is no such file", namespaceDetails);
   }
-  requireNetns(netns, "CNI_NETNS");
+  try {
+    requireNetns(netns, "CNI_NETNS");
+  } catch (cause) {
+    throw new CniError(cniCodes.invalidEnvironment, "it is not a network namespace", { ...namespaceDetails, cause });
+  }
   return netns;
+}
+
+/** A runtime may have unmounted the namespace before DEL and left the empty file: then it is gone. */
+function usable(netns: number | undefined): number | undefined {
+  try {
+    return netns === undefined ? undefined : required(netns);
+  } catch {
+    return undefined;
+  }
 }
 
 function requireReady({ notReady, subnets }: CniContext): void {
