@@ -12,12 +12,19 @@ const NFTA_EXPR_DATA = 2;
 
 const specs: Readonly<Record<Exclude<NftExpression["type"], "raw">, ExpressionSpec>> = {
   ...expressionSpecs,
-  dynset: { name: "dynset", struct: dynamicSet(writeExpression, writeExpressions, readExpression, readExpressions) },
+  dynset: { name: "dynset", struct: dynamicSet(writeExpression, writeExpressions, readInner, readAllInner) },
 };
 
 /** Several of our types may share a module, e.g. reading and setting a mark: the first whose attributes fit is it. */
-const byName = new Map<string, Struct<NftExpression>[]>();
-for (const { name, struct } of Object.values(specs)) byName.set(name, [...(byName.get(name) ?? []), struct]);
+type Candidates = ReadonlyMap<string, readonly Struct<NftExpression>[]>;
+
+const candidatesOf = (list: readonly ExpressionSpec[]): Candidates => {
+  const grouped = Map.groupBy(list, ({ name }) => name);
+  return new Map([...grouped].map(([name, group]) => [name, group.map(({ struct }) => struct)]));
+};
+const all = candidatesOf(Object.values(specs));
+/** Inside dynset stand counters, limits and the like, never another dynset: so decoding cannot be made to nest without end. */
+const inner = candidatesOf(Object.values(expressionSpecs));
 
 /** Name and data, for the inside of a nest. */
 export function writeExpression(writer: AttributeWriter, expression: NftExpression): void {
@@ -38,7 +45,17 @@ export function writeExpressions(writer: AttributeWriter, expressions: readonly 
 }
 
 /** @throws TwillError `corrupt` when lengths do not fit. What is only unknown becomes `raw`. */
-export function readExpression(attributes: AttributeReader): NftExpression {
+export const readExpression = (attributes: AttributeReader): NftExpression => read(attributes, all);
+export const readExpressions = (attributes: AttributeReader): NftExpression[] => readList(attributes, all);
+
+function readInner(attributes: AttributeReader): NftExpression {
+  return read(attributes, inner);
+}
+function readAllInner(attributes: AttributeReader): NftExpression[] {
+  return readList(attributes, inner);
+}
+
+function read(attributes: AttributeReader, candidates: Candidates): NftExpression {
   let name: string | undefined;
   let data: Uint8Array = nothing;
   while (attributes.next()) {
@@ -46,7 +63,7 @@ export function readExpression(attributes: AttributeReader): NftExpression {
     else if (attributes.type === NFTA_EXPR_DATA) data = attributes.bytes();
   }
   if (name === undefined) throw new TwillError("corrupt", "an nf_tables expression has no name");
-  for (const struct of byName.get(name) ?? []) {
+  for (const struct of candidates.get(name) ?? []) {
     const found = struct.read(new AttributeReader(data));
     if (found !== undefined) return found;
   }
@@ -55,10 +72,10 @@ export function readExpression(attributes: AttributeReader): NftExpression {
 
 const nothing = new Uint8Array(0);
 
-export function readExpressions(attributes: AttributeReader): NftExpression[] {
+function readList(attributes: AttributeReader, candidates: Candidates): NftExpression[] {
   const expressions: NftExpression[] = [];
   while (attributes.next()) {
-    if (attributes.type === NFTA_LIST_ELEM) expressions.push(readExpression(attributes.nested()));
+    if (attributes.type === NFTA_LIST_ELEM) expressions.push(read(attributes.nested(), candidates));
   }
   return expressions;
 }
