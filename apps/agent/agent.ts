@@ -10,6 +10,7 @@ import type { Random } from "../../src/base/random.ts";
 import { compile } from "../../src/compile/compile.ts";
 import { decodeLease, encodeLease } from "../../src/intent/flannel/lease.ts";
 import { formatSubnetEnv } from "../../src/intent/flannel/subnet-env.ts";
+import type { Ethtool } from "../../src/kernel/ethtool.ts";
 import type { Nft } from "../../src/kernel/nft.ts";
 import type { Poller } from "../../src/kernel/poller.ts";
 import type { Rtnl, RtnlEvent } from "../../src/kernel/rtnl.ts";
@@ -42,6 +43,7 @@ export interface AgentParts {
   readonly store: Datastore;
   readonly rtnl: Rtnl;
   readonly nft: Nft;
+  readonly ethtool: Ethtool;
   readonly poller: Poller;
   readonly pods: Pods;
   readonly peers: Peers;
@@ -134,6 +136,7 @@ export class Agent {
     this.#dataplane = new Dataplane({
       rtnl: parts.rtnl,
       nft: parts.nft,
+      ethtool: parts.ethtool,
       poller: parts.poller,
       sysctls: new SysctlLedger(kernelSysctls(), join(options.stateDir, "sysctls.json")),
       clock,
@@ -267,10 +270,10 @@ export class Agent {
 
   #findUnderlay(network: ClusterNetwork): Underlay | undefined {
     if (!this.#underlayStale) return this.#underlay;
-    const { rtnl, options, log } = this.#parts;
+    const { rtnl, ethtool, options, log } = this.#parts;
     const families = rangeList(network).map(([family]) => family);
     try {
-      const found = findUnderlay(rtnl, options, families);
+      const found = findUnderlay({ rtnl, ethtool, sysctls: kernelSysctls() }, options, families);
       if (!sameUnderlay(found, this.#underlay))
         log.info("underlay", { device: found.device, mtu: found.mtu, ipv4: found.ipv4, ipv6: found.ipv6 });
       this.#underlay = found;

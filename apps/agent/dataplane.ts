@@ -4,6 +4,7 @@ import type { Clock } from "../../src/base/clock.ts";
 import { describeError, TwillError } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
 import type { Problem } from "../../src/base/problem.ts";
+import type { Ethtool } from "../../src/kernel/ethtool.ts";
 import type { Nft } from "../../src/kernel/nft.ts";
 import type { Poller } from "../../src/kernel/poller.ts";
 import type { Rtnl, RtnlEvent } from "../../src/kernel/rtnl.ts";
@@ -16,6 +17,7 @@ import { render } from "../../src/render/render.ts";
 export interface DataplaneOptions {
   readonly rtnl: Rtnl;
   readonly nft: Nft;
+  readonly ethtool: Ethtool;
   readonly poller: Poller;
   readonly sysctls: Sysctls;
   readonly clock: Clock;
@@ -54,7 +56,7 @@ export class Dataplane {
   constructor(options: DataplaneOptions) {
     this.#options = options;
     const { rtnl, sysctls, clock, log } = options;
-    this.#reconciler = new Reconciler({ rtnl, sysctl: sysctls, clock, log });
+    this.#reconciler = new Reconciler({ rtnl, sysctl: sysctls, offload: options.ethtool, clock, log });
     this.#table = new NftTableKeeper({ nft: options.nft, log, family: twillTable.family, name: twillTable.table });
     // Watch first, then read: what changes in between is told.
     this.#watch = watchRtnl(options.poller, { groups: ["link", "address", "route", "neighbour"] }, (event) => {

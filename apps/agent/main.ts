@@ -4,6 +4,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { describeError, TwillError } from "../../src/base/errors.ts";
 import { createLog, type RootLog } from "../../src/base/log.ts";
 import { systemRandom } from "../../src/base/random.ts";
+import { openEthtool } from "../../src/kernel/ethtool.ts";
 import { openNft } from "../../src/kernel/nft-socket.ts";
 import { ThreadPoller } from "../../src/kernel/poller.ts";
 import { openRtnl } from "../../src/kernel/rtnl-socket.ts";
@@ -88,6 +89,7 @@ async function run(options: AgentOptions, log: RootLog): Promise<void> {
     store,
     rtnl,
     nft: openNft(),
+    ethtool: openEthtool(),
     poller,
     pods,
     peers,

@@ -1,9 +1,17 @@
 import { expect, test } from "bun:test";
 import type { Address } from "../../src/base/address.ts";
-import { testNetns, vethPair } from "../../test/support/netns.ts";
+import { openEthtool } from "../../src/kernel/ethtool.ts";
+import { kernelSysctls } from "../../src/kernel/sysctl.ts";
+import { type TestNetns, testNetns, vethPair } from "../../test/support/netns.ts";
 import { findUnderlay, type UnderlayOptions } from "./underlay.ts";
 
 const automatic: UnderlayOptions = { iface: [], ifaceRegex: [], ifaceCanReach: undefined };
+
+const of = (node: TestNetns) => ({
+  rtnl: node.rtnl,
+  ethtool: openEthtool({ netns: node.fd }),
+  sysctls: kernelSysctls(node.fd),
+});
 
 /** A node with two interfaces: eth0 has the default route, eth1 has not. */
 function machine() {
@@ -19,18 +27,20 @@ function machine() {
 }
 
 test("the default route's interface, its addresses, MTU and attached networks", () => {
-  expect(findUnderlay(machine().rtnl, automatic, [4, 6])).toMatchObject({
+  expect(findUnderlay(of(machine()), automatic, [4, 6])).toMatchObject({
     device: "eth0",
     mtu: 1400,
     ipv4: "192.168.7.11",
     ipv6: "fd00:7::11",
     attached: ["192.168.7.0/24", "fd00:7::/64"],
+    driver: "veth",
+    routerAdvertisements: true,
   });
 });
 
 test("an interface by name, by address, by expression, by what it reaches", () => {
-  const { rtnl } = machine();
-  const by = (options: Partial<UnderlayOptions>) => findUnderlay(rtnl, { ...automatic, ...options }, [4]).device;
+  const kernel = of(machine());
+  const by = (options: Partial<UnderlayOptions>) => findUnderlay(kernel, { ...automatic, ...options }, [4]).device;
   expect(by({ iface: ["eth9", "eth1"] })).toBe("eth1");
   expect(by({ iface: ["192.168.8.11"] })).toBe("eth1");
   expect(by({ ifaceRegex: ["^192\\.168\\.8\\."] })).toBe("eth1");
@@ -40,12 +50,12 @@ test("an interface by name, by address, by expression, by what it reaches", () =
 
 test("what is missing is said, with what there is", () => {
   const node = machine();
-  expect(() => findUnderlay(node.rtnl, { ...automatic, iface: ["eth9"] }, [4])).toThrow("no interface matches eth9");
-  expect(() => findUnderlay(node.rtnl, { ...automatic, iface: ["eth1"] }, [6])).toThrow("eth1 has no IPv6 address");
+  expect(() => findUnderlay(of(node), { ...automatic, iface: ["eth9"] }, [4])).toThrow("no interface matches eth9");
+  expect(() => findUnderlay(of(node), { ...automatic, iface: ["eth1"] }, [6])).toThrow("eth1 has no IPv6 address");
   node.run("ip", "route", "del", "default");
   let remedy: string | undefined;
   try {
-    findUnderlay(node.rtnl, automatic, [4]);
+    findUnderlay(of(node), automatic, [4]);
   } catch (error) {
     remedy = (error as { remedy?: string }).remedy;
   }
@@ -57,5 +67,5 @@ test("an address under duplicate address detection does not count yet", () => {
   const other = testNetns();
   vethPair({ netns: node, name: "eth0" }, { netns: other, name: "x0" });
   node.run("ip", "addr", "add", "fd00:7::11/64", "dev", "eth0");
-  expect(() => findUnderlay(node.rtnl, { ...automatic, iface: ["eth0"] }, [6])).toThrow("has no IPv6 address");
+  expect(() => findUnderlay(of(node), { ...automatic, iface: ["eth0"] }, [6])).toThrow("has no IPv6 address");
 });

@@ -1,7 +1,9 @@
 import { type Address, type Family, familyOf } from "../../src/base/address.ts";
 import { isCode, TwillError } from "../../src/base/errors.ts";
 import { isEverything, type Prefix, prefixOf } from "../../src/base/prefix.ts";
+import type { Ethtool } from "../../src/kernel/ethtool.ts";
 import type { Rtnl } from "../../src/kernel/rtnl.ts";
+import type { Sysctls } from "../../src/kernel/sysctl.ts";
 import type { Underlay } from "../../src/model/node.ts";
 import type { Link } from "../../src/objects/link.ts";
 import { type DeviceAddress, mainTable } from "../../src/objects/route.ts";
@@ -9,12 +11,19 @@ import type { AgentOptions } from "./options.ts";
 
 export type UnderlayOptions = Pick<AgentOptions, "iface" | "ifaceRegex" | "ifaceCanReach">;
 
+export interface UnderlayKernel {
+  readonly rtnl: Rtnl;
+  readonly ethtool: Pick<Ethtool, "driver">;
+  readonly sysctls: Sysctls;
+}
+
 /**
  * The device and addresses by which this node reaches the others, found as flanneld finds them: --iface, then
  * --iface-regex, then --iface-can-reach, then the default route of a wanted family.
  * @throws TwillError `unavailable`: nothing suitable yet; the message lists what there is. It may come (boot, DHCP).
  */
-export function findUnderlay(rtnl: Rtnl, options: UnderlayOptions, families: readonly Family[]): Underlay {
+export function findUnderlay(kernel: UnderlayKernel, options: UnderlayOptions, families: readonly Family[]): Underlay {
+  const { rtnl } = kernel;
   const links = rtnl.links().filter((link) => !link.loopback);
   const addresses = rtnl.addresses().filter((address) => usable(address));
   const link = chooseLink(rtnl, options, families, links, addresses);
@@ -25,6 +34,8 @@ export function findUnderlay(rtnl: Rtnl, options: UnderlayOptions, families: rea
     index: link.index,
     mtu: link.mtu,
     attached: attachedNetworks(own),
+    ...driverOf(kernel.ethtool, link.name),
+    routerAdvertisements: listensToRouters(kernel.sysctls, link.name),
   };
   for (const family of families) {
     const address = own.find((candidate) => familyOf(candidate.address) === family)?.address;
@@ -109,6 +120,21 @@ function linkOfRoute(rtnl: Rtnl, destination: Address, links: readonly Link[]): 
     operation: "find the underlay",
     remedy: "add a route to it, or change --iface-can-reach",
   });
+}
+
+function driverOf(ethtool: Pick<Ethtool, "driver">, device: string): { readonly driver?: string } {
+  const driver = ethtool.driver(device);
+  return driver === undefined ? {} : { driver };
+}
+
+/**
+ * accept_ra 1 listens only while the node does not forward, 2 always. Asked before the first pod, 1 tells that the node may
+ * live by advertisements; once Twill has written 2, it stays so.
+ */
+function listensToRouters(sysctls: Sysctls, device: string): boolean {
+  const accept = sysctls.tryRead(["ipv6", "conf", device, "accept_ra"]);
+  const forwarding = sysctls.tryRead(["ipv6", "conf", device, "forwarding"]);
+  return accept === "2" || (accept === "1" && forwarding === "0");
 }
 
 /** Not link-local, not still under duplicate address detection, not failed in it. */

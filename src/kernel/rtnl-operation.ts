@@ -39,11 +39,14 @@ const replace = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
 const append = NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND;
 const plain = NLM_F_ACK;
 
-/** The messages of an operation, in order: one, or two where the kernel takes the change in two steps only. */
+/**
+ * The messages of an operation, in order: one, or two where the kernel takes the change in two steps only. A new link's
+ * completions are not among them: they go by name, and must never reach a link that was there before and made ours fail.
+ */
 export function encodeOperation(operation: RtnlOperation): NetlinkRequest[] {
   switch (operation.op) {
     case "link.add":
-      return encodeAdd(operation.spec);
+      return [{ type: RTM_NEWLINK, flags: add, payload: encodeLinkSpec(operation.spec) }];
     case "link.set":
       return encodeChange(operation.index, operation.change);
     case "link.delete":
@@ -94,17 +97,6 @@ export function encodeOperation(operation: RtnlOperation): NetlinkRequest[] {
     case "fdb.delete":
       return [{ type: RTM_DELNEIGH, flags: plain, payload: encodeFdbEntry(operation.entry) }];
   }
-}
-
-/** Creation, and what creation leaves undone of the links that stay in the socket's namespace. */
-function encodeAdd(spec: LinkSpec): NetlinkRequest[] {
-  const create = { type: RTM_NEWLINK, flags: add, payload: encodeLinkSpec(spec) };
-  return [
-    create,
-    ...completions(spec)
-      .filter(({ netns }) => netns === undefined)
-      .map(({ request }) => request),
-  ];
 }
 
 export interface LinkCompletion {

@@ -96,7 +96,7 @@ class RtnlSocket implements Rtnl {
       const refused = own.find((answer) => answer.error !== undefined)?.error;
       const error =
         refused === undefined
-          ? completeElsewhere(operation)
+          ? complete(operation, this.#socket)
           : acknowledgementError(refused, describeOperation(operation));
       if (error !== undefined) this.#failures++;
       return error;
@@ -214,16 +214,15 @@ class RtnlSocket implements Rtnl {
 }
 
 /** Completes a new link, or a veth's peer, in the namespace where it was made: by name, which only that namespace knows. */
-function completeElsewhere(operation: RtnlOperation): TwillError | undefined {
+function complete(operation: RtnlOperation, own: NetlinkSocket): TwillError | undefined {
   if (operation.op !== "link.add") return undefined;
   for (const { netns, request } of completions(operation.spec)) {
-    if (netns === undefined) continue;
-    const socket = NetlinkSocket.open(NETLINK_ROUTE, { netns, name: "rtnetlink" });
+    const socket = netns === undefined ? own : NetlinkSocket.open(NETLINK_ROUTE, { netns, name: "rtnetlink" });
     try {
       const refused = socket.request([request])[0]?.error;
       if (refused !== undefined) return acknowledgementError(refused, describeOperation(operation));
     } finally {
-      socket.close();
+      if (socket !== own) socket.close();
     }
   }
   return undefined;

@@ -142,6 +142,20 @@ export function rtnlContract(name: string, fresh: () => RtnlPlace): void {
       expect(error).toMatchObject({ code: "exists", operation: "add link", object: "br0 (bridge)" });
     });
 
+    test("a creation that is refused changes nothing of the link that has the name, not even its alias or state", () => {
+      const { rtnl } = fresh();
+      const kind: LinkKind = { type: "bridge" };
+      add(rtnl, { name: "br0", kind });
+      add(rtnl, { name: "p", kind: { type: "veth" }, peer: { name: "q" } });
+      const before = [rtnl.link("br0"), rtnl.link("q")];
+      const refused: LinkSpec[] = [
+        { name: "br0", kind, alias: "twill", up: true },
+        { name: "n", kind: { type: "veth" }, alias: "twill", peer: { name: "q", alias: "twill", up: true } },
+      ];
+      for (const spec of refused) expect(outcome(rtnl, { op: "link.add", spec })).toBe("EEXIST");
+      expect([rtnl.link("br0"), rtnl.link("q")]).toEqual(before);
+    });
+
     test("an unknown kind is refused as unsupported", () => {
       const { rtnl } = fresh();
       const spec: LinkSpec = { name: "x0", kind: { type: "other", name: "nosuchkind" } };
