@@ -28,6 +28,7 @@ import { conflist, conflistName } from "./conflist.ts";
 import { Dataplane } from "./dataplane.ts";
 import { ExtensionRunner } from "./extension-runner.ts";
 import { makeFolder, writeIfChanged } from "./files.ts";
+import { FirewallWatch } from "./firewall-watch.ts";
 import { FileNetwork, type NetworkSource, storedNetwork } from "./network-source.ts";
 import type { NodeMemory } from "./node-file.ts";
 import type { AgentOptions } from "./options.ts";
@@ -66,6 +67,7 @@ export class Agent {
   readonly #subnets: Subnets;
   readonly #advertiser: Advertiser;
   readonly #dataplane: Dataplane;
+  readonly #firewall: FirewallWatch;
   readonly #extension: ExtensionRunner | undefined;
   readonly #caches: readonly SnapshotFile[];
   readonly #timer: ReturnType<typeof setInterval>;
@@ -144,6 +146,7 @@ export class Agent {
       onEvent: (event) => this.#onKernelEvent(event),
       onChange: update,
     });
+    this.#firewall = new FirewallWatch(parts.nft, log, update);
     this.#extension = options.allowExtensionCommands ? new ExtensionRunner(log, update) : undefined;
     this.#timer = setInterval(() => void this.#renew(), renewEveryMs);
     this.#mark();
@@ -188,6 +191,7 @@ export class Agent {
       ...this.#advertiser.problems,
       ...(this.#state?.problems ?? []),
       ...this.#dataplane.problems,
+      ...this.#firewall.problems(this.#state?.masquerade?.networks ?? []),
       ...(this.#extension?.problems ?? []),
       ...this.#parts.pods.problems,
       ...this.#fileProblems,
@@ -199,6 +203,7 @@ export class Agent {
     this.#stopped = true;
     clearInterval(this.#timer);
     this.#dataplane.stop();
+    this.#firewall.stop();
     this.#subnets.stop();
     this.#advertiser.stop();
     await Promise.all([this.#nodes.close(), this.#source.close(), this.#extension?.idle()]);
