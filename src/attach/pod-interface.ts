@@ -71,7 +71,10 @@ export function configurePod(pod: Namespace, link: Link, wanted: PodInterface): 
 function awaitDelivery(pod: Namespace, addresses: readonly InterfaceAddress[]): void {
   for (const { address } of addresses) {
     if (familyOf(address) === 4) continue;
-    for (let attempt = 0; attempt < 50 && pod.rtnl.routeTo(address).type !== "local"; attempt++) Bun.sleepSync(1);
+    // It takes microseconds or, on a busy machine, its turn.
+    for (let attempt = 0; attempt < 100 && pod.rtnl.routeTo(address).type !== "local"; attempt++) {
+      if (attempt > 20) Bun.sleepSync(1);
+    }
   }
 }
 

@@ -144,8 +144,14 @@ class Server implements UnixServer {
       // Anything else than a connection (EMFILE, ECONNABORTED) passes; the poller calls again while somebody waits.
       if (fd < 0) return;
       if (this.#connections.size >= this.limits.maximumConnections) closeFile(fd);
-      else this.#connections.add(new Connection(this, fd));
+      else this.#welcome(new Connection(this, fd));
     }
+  }
+
+  #welcome(connection: Connection): void {
+    this.#connections.add(connection);
+    // Who asks once has sent its request by now: one turn of the poller saved.
+    connection.receive();
   }
 
   #closeIdle(): void {
@@ -191,7 +197,7 @@ class Connection {
     this.#active = server.limits.clock.monotonic();
     this.#watch = server.poller.watch(fd, POLLIN, (returned) => {
       if ((returned & POLLOUT) !== 0) this.#flush();
-      if (!this.#closed && (returned & ~POLLOUT) !== 0) this.#receive();
+      if (!this.#closed && (returned & ~POLLOUT) !== 0) this.receive();
     });
   }
 
@@ -200,7 +206,7 @@ class Connection {
     return this.#unanswered > 0 ? Number.POSITIVE_INFINITY : this.#active;
   }
 
-  #receive(): void {
+  receive(): void {
     const { maximumDescriptors, maximumMessage, clock } = this.#server.limits;
     const received = receiveDescriptors(this.#fd, receiveBuffer, maximumDescriptors);
     if (received.length === -EAGAIN) return;
