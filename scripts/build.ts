@@ -6,7 +6,8 @@ import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, statS
 import { join } from "node:path";
 
 export const root = join(import.meta.dir, "..");
-export const executable = join(root, "dist/twill");
+export const distribution = join(root, "dist");
+export const executable = join(distribution, "twill");
 const otherNames = ["twill-agent", "twill-cni"];
 const sources = ["src", "apps", "lab"];
 
@@ -34,9 +35,10 @@ export function isCurrent(): boolean {
 }
 
 /** Compiles beside the old executable and renames, so that a running twill keeps the file it was started from. */
-export function build(): void {
-  mkdirSync(join(root, "dist"), { recursive: true });
-  const fresh = `${executable}.new`;
+export function build(folder = distribution): void {
+  mkdirSync(folder, { recursive: true });
+  const target = join(folder, "twill");
+  const fresh = `${target}.new`;
   const version = (
     JSON.parse(require("node:fs").readFileSync(join(root, "package.json"), "utf8")) as { version: string }
   ).version;
@@ -65,11 +67,11 @@ export function build(): void {
     process.stderr.write(result.stdout.toString() + result.stderr.toString());
     throw new Error("the build failed; its messages are above");
   }
-  renameSync(fresh, executable);
+  renameSync(fresh, target);
   for (const name of otherNames) {
-    const path = join(root, "dist", name);
+    const path = join(folder, name);
     rmSync(path, { force: true });
-    linkSync(executable, path);
+    linkSync(target, path);
   }
 }
 

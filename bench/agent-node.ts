@@ -1,0 +1,73 @@
+import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Namespace } from "./namespace.ts";
+
+/** Private to the benchmark's namespace, which has no way out: nothing of it is ever sent anywhere. */
+const underlay = { address: "192.0.2.1/24", gateway: "192.0.2.254" };
+
+/** A node with nobody around: a namespace, an underlay that leads nowhere, and `twill-agent` with all its files in one folder. */
+export class AgentNode {
+  readonly netns = new Namespace();
+  readonly folder: string;
+  readonly datastore: string;
+  readonly #programs: string;
+  #agent: Bun.Subprocess | undefined;
+
+  /** @param network net-conf.json. */
+  constructor(programs: string, folder: string, network: object) {
+    this.#programs = programs;
+    this.folder = folder;
+    this.datastore = join(folder, "cluster.db");
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "net-conf.json"), JSON.stringify(network));
+    this.netns.run("ip link set lo up");
+    this.netns.run("ip link add eth0 type veth peer name nowhere");
+    this.netns.run(`ip addr add ${underlay.address} dev eth0`);
+    for (const device of ["nowhere", "eth0"]) this.netns.run(`ip link set ${device} up`);
+    this.netns.run(`ip route add default via ${underlay.gateway}`);
+  }
+
+  /** Resolves when pods can be added. */
+  async start(...flags: string[]): Promise<void> {
+    const { folder } = this;
+    const log = openSync(join(folder, "agent.log"), "a", 0o600);
+    const command = [
+      join(this.#programs, "twill-agent"),
+      ...["--node-name", "node-0", "--datastore", `embedded:${this.datastore}`],
+      ...["--net-config-path", join(folder, "net-conf.json"), "--subnet-file", join(folder, "subnet.env")],
+      ...[
+        "--state-dir",
+        join(folder, "state"),
+        "--run-dir",
+        join(folder, "run"),
+        "--cni-conf-dir",
+        join(folder, "cni"),
+      ],
+      ...["--healthz-port", "0", "--peer-port", "0", ...flags],
+    ];
+    this.#agent = this.netns.enter(() => Bun.spawn(command, { stdio: ["ignore", log, log] }));
+    const conflist = join(folder, "cni/10-twill.conflist");
+    const deadline = performance.now() + 60_000;
+    while (!existsSync(conflist)) {
+      if (this.#agent.exitCode !== null || performance.now() > deadline)
+        throw new Error(`the agent does not start:\n${readFileSync(join(folder, "agent.log"), "utf8").slice(-2000)}`);
+      await Bun.sleep(5);
+    }
+  }
+
+  /** The configuration that a container runtime gives to the plugin. */
+  pluginConfig(): object {
+    const list = JSON.parse(readFileSync(join(this.folder, "cni/10-twill.conflist"), "utf8"));
+    return { ...list.plugins[0], cniVersion: list.cniVersion, name: list.name };
+  }
+
+  async stop(): Promise<void> {
+    this.#agent?.kill("SIGTERM");
+    await this.#agent?.exited;
+  }
+
+  close(): void {
+    this.#agent?.kill("SIGKILL");
+    this.netns.close();
+  }
+}

@@ -1,0 +1,23 @@
+import { benchCni } from "./cni.ts";
+import type { Row } from "./report.ts";
+import type { Bench } from "./run.ts";
+
+export interface Benchmark {
+  readonly title: string;
+  /** What is compared with what, and how it is measured. Markdown. */
+  readonly about: string;
+  run(bench: Bench): Promise<Row[]>;
+}
+
+export const benches = {
+  cni: {
+    title: "CNI ADD and DEL",
+    about:
+      "Whole process of the plugin, from posix_spawn to its end, against Debian's `bridge` with `host-local`. They take " +
+      "turns, each in a node's network namespace of its own; IPv4, no masquerade by the plugin. The second of Debian's " +
+      "configurations is what Flannel's plugin delegates to.",
+    run: benchCni,
+  },
+} as const satisfies Record<string, Benchmark>;
+
+export type BenchName = keyof typeof benches;

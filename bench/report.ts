@@ -1,0 +1,125 @@
+import { pairedRatio, type Summary, summarize } from "./statistics.ts";
+
+/** Two sides measured in turns, and what was to be reached. */
+export interface Comparison {
+  readonly what: string;
+  readonly against: string;
+  readonly unit: string;
+  readonly ours: Summary;
+  readonly theirs: Summary;
+  /** Ours by theirs: median of neighbours' ratios, and half the distance between their quartiles. */
+  readonly ratio: number;
+  readonly spread: number;
+  readonly goal: Range;
+}
+
+/** Inclusive. */
+export interface Range {
+  readonly least?: number;
+  readonly most?: number;
+}
+
+/** A number that nothing is compared with. */
+export interface Figure {
+  readonly what: string;
+  readonly value: string;
+  readonly reached?: boolean;
+}
+
+export type Row = Comparison | Figure;
+
+export interface Report {
+  readonly name: string;
+  readonly title: string;
+  readonly about: string;
+  readonly rows: readonly Row[];
+  readonly seconds: number;
+}
+
+export function compare(input: {
+  readonly what: string;
+  readonly against: string;
+  readonly unit: string;
+  readonly ours: readonly number[];
+  readonly theirs: readonly number[];
+  readonly goal: Range;
+}): Comparison {
+  const { ours, theirs, ...rest } = input;
+  return { ...rest, ours: summarize(ours), theirs: summarize(theirs), ...pairedRatio(ours, theirs) };
+}
+
+const isReached = ({ ratio, goal }: Comparison): boolean =>
+  ratio >= (goal.least ?? Number.NEGATIVE_INFINITY) && ratio <= (goal.most ?? Number.POSITIVE_INFINITY);
+
+/** Three significant digits. */
+const digits = (value: number): string =>
+  value >= 100 ? value.toFixed(0) : value.toPrecision(3).replace(/^(\d+\.\d*?)0+$/, "$1");
+
+function goalText({ least, most }: Range): string {
+  if (least !== undefined && most !== undefined) return `${least}–${most}`;
+  return least === undefined ? `≤ ${most}` : `≥ ${least}`;
+}
+
+const header = ["", "against", "ours p50 / p99", "theirs p50 / p99", "n", "ratio", "goal", ""];
+
+function cells(row: Row): string[] {
+  if (!("ours" in row)) return [row.what, "", row.value, "", "", "", "", verdict(row.reached)];
+  const { what, against, unit, ours, theirs, ratio, spread, goal } = row;
+  const side = ({ p50, p99 }: Summary) => `${digits(p50)} / ${digits(p99)} ${unit}`;
+  const measured = `${ratio.toFixed(3)} ± ${spread.toFixed(3)}`;
+  return [
+    what,
+    against,
+    side(ours),
+    side(theirs),
+    String(ours.count),
+    measured,
+    goalText(goal),
+    verdict(isReached(row)),
+  ];
+}
+
+const verdict = (reached: boolean | undefined): string => (reached === undefined ? "" : reached ? "reached" : "MISSED");
+
+/** For a terminal. */
+export function formatReport({ title, rows, seconds }: Report): string {
+  const table = [header, ...rows.map(cells)];
+  const widths = header.map((_, column) => Math.max(...table.map((line) => line[column]?.length ?? 0)));
+  const lines = table.map((line) =>
+    line
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+  return `\n${title} (${seconds} s)\n${lines.join("\n")}\n`;
+}
+
+/** docs/performance.md. */
+export function formatMarkdown(reports: readonly Report[], machine: string): string {
+  const line = (columns: readonly string[]) => `| ${columns.join(" | ")} |`;
+  const sections = reports.map(({ name, title, about, rows }) =>
+    [
+      `## ${title}`,
+      "",
+      about,
+      "",
+      `Repeat it with \`npm run bench -- ${name}\`.`,
+      "",
+      line(header),
+      line(header.map(() => "---")),
+      ...rows.map((row) => line(cells(row))),
+    ].join("\n"),
+  );
+  return `${introduction(machine)}\n${sections.join("\n\n")}\n`;
+}
+
+const introduction = (machine: string): string => `# Performance
+
+Written by \`npm run bench -- --write\`, as root. Do not edit.
+
+Numbers of different machines, or of one machine at different hours, cannot be compared. What is compared here was measured
+in one run, both sides in turns, and the ratio is the median of the ratios of neighbours (± half the distance between their
+quartiles), so that noise which hits both cancels out. p50 and p99 are each side's own.
+
+Measured on ${machine}.
+`;
