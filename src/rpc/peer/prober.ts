@@ -37,13 +37,15 @@ export interface ProberCounters {
   rejected: number;
 }
 
-const everyMs = 10_000;
+const everyMs = 3_000;
 /** A peer that is new, or has just begun to lose: decide soon. */
 const soonMs = 300;
 const answerWithinMs = 1_000;
+/** Longest pause between two looks. */
+const idleMs = 5_000;
 /** Probes a second, whatever the cluster's size; in big ones the rotation takes longer instead. */
 const budget = 20;
-const tickMs = 1_000 / budget;
+const gapMs = 1_000 / budget;
 /** Answers a second; the cluster's agents together ask each node about as often. */
 const answersPerSecond = 200;
 
@@ -66,6 +68,8 @@ export class PeerProber {
   #tokens = answersPerSecond;
   #refilledAt: number;
   #stopped = false;
+  #probedAt = Number.NEGATIVE_INFINITY;
+  #wake: AbortController | undefined;
 
   constructor(options: ProberOptions) {
     this.#options = options;
@@ -75,8 +79,10 @@ export class PeerProber {
   /** Probes until stopped. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      this.tick();
-      await this.#options.clock.sleep(tickMs, signal);
+      const pause = this.tick();
+      const wake = new AbortController();
+      this.#wake = wake;
+      await this.#options.clock.sleep(pause, AbortSignal.any([signal, wake.signal]));
     }
     this.#stopped = true;
   }
@@ -99,6 +105,7 @@ export class PeerProber {
     }
     const names = new Set(peers.map((peer) => peer.name));
     for (const name of this.#reverse.keys()) if (!names.has(name)) this.#reverse.delete(name);
+    this.#wake?.abort();
     this.#strangersFree = new Set([...this.#targets.values()].map((target) => target.address));
   }
 
@@ -112,8 +119,11 @@ export class PeerProber {
     return this.#reverse.get(name);
   }
 
-  /** Probes what is due most, and gives up on what was not answered. One probe a call keeps the budget. */
-  tick(): void {
+  /**
+   * Probes what is due most, and gives up on what was not answered. One probe a call keeps the budget.
+   * @returns milliseconds until there may be something to do.
+   */
+  tick(): number {
     const now = this.#options.clock.monotonic();
     for (const [nonce, { target, sentAt }] of this.#outstanding) {
       if (now - sentAt < answerWithinMs) break; // in order of sending
@@ -124,7 +134,23 @@ export class PeerProber {
     let next: Target | undefined;
     for (const target of this.#targets.values())
       if (target.due <= now && (next === undefined || target.due < next.due)) next = target;
-    if (next !== undefined) this.#probe(next, now);
+    const early = this.#probedAt + gapMs - now;
+    if (early > 0) return early;
+    if (next !== undefined) {
+      this.#probedAt = now;
+      this.#probe(next, now);
+      return gapMs;
+    }
+    return Math.max(gapMs, this.#nextAt() - now);
+  }
+
+  /** Monotonic time of the next probe or of the next loss. Not for ever, in case that time was lost. */
+  #nextAt(): number {
+    const first = this.#outstanding.values().next().value;
+    const loss = first === undefined ? Number.POSITIVE_INFINITY : first.sentAt + answerWithinMs;
+    let next = Math.min(loss, this.#options.clock.monotonic() + idleMs);
+    for (const target of this.#targets.values()) next = Math.min(next, target.due);
+    return next;
   }
 
   /** A datagram came in. */
@@ -187,7 +213,10 @@ export class PeerProber {
     const before = history.state;
     history.record(roundTrip, clock.now());
     const undecided = history.probes < 3 || (history.lostInARow > 0 && history.lostInARow < 3);
-    if (undecided) target.due = Math.min(target.due, clock.monotonic() + soonMs);
+    if (undecided) {
+      target.due = Math.min(target.due, clock.monotonic() + soonMs);
+      this.#wake?.abort();
+    }
     if (history.state !== before) onChange();
   }
 
