@@ -3,7 +3,8 @@ import { familyOf } from "../src/base/address.ts";
 import { everything } from "../src/base/prefix.ts";
 import type { Rtnl } from "../src/kernel/rtnl.ts";
 import { openRtnl } from "../src/kernel/rtnl-socket.ts";
-import { kernelSysctls } from "../src/kernel/sysctl.ts";
+import { kernelSysctls, type Sysctls } from "../src/kernel/sysctl.ts";
+import type { LinkSpec } from "../src/objects/link.ts";
 import type { DeviceAddress, Route } from "../src/objects/route.ts";
 import { mainTable } from "../src/objects/route.ts";
 import { type Host, mac, type NodePlan, type Topology, type UnderlaySubnet } from "./topology.ts";
@@ -20,6 +21,10 @@ const outsidePort = "outside";
 export function buildRouter(router: Rtnl, topology: Topology, outsideNetns: number): void {
   for (const family of topology.families) kernelSysctls().write(forwarding[family], "1");
   bringUpLoopback(router);
+  withoutDad(kernelSysctls(), () => buildWires(router, topology, outsideNetns));
+}
+
+function buildWires(router: Rtnl, topology: Topology, outsideNetns: number): void {
   for (const subnet of topology.subnets) buildLan(router, subnet, topology.mtu);
   plug(router, outsidePort, topology.outside, outsideNetns, topology.mtu, mac("port", 0));
   const port = requireLink(router, outsidePort);
@@ -73,18 +78,16 @@ function plug(
   portMac: Host["mac"],
   master?: number,
 ): void {
-  router.do({
-    op: "link.add",
-    spec: {
-      name: port,
-      kind: { type: "veth" },
-      mac: portMac,
-      mtu,
-      up: true,
-      ...(master === undefined ? {} : { master }),
-      peer: { name: underlayDevice, netns, mac: host.mac, mtu, up: true },
-    },
-  });
+  const spec: LinkSpec = {
+    name: port,
+    kind: { type: "veth" },
+    mac: portMac,
+    mtu,
+    up: true,
+    ...(master === undefined ? {} : { master }),
+    peer: { name: underlayDevice, netns, mac: host.mac, mtu, up: true },
+  };
+  withoutDad(kernelSysctls(netns), () => router.do({ op: "link.add", spec }));
   const rtnl = openRtnl({ netns });
   try {
     bringUpLoopback(rtnl);
@@ -94,6 +97,25 @@ function plug(
     for (const gateway of host.gateways) rtnl.do({ op: "route.add", route: defaultRoute(gateway, device) });
   } finally {
     rtnl.close();
+  }
+}
+
+/**
+ * Devices made meanwhile have link-local addresses that are valid at once. Duplicate address detection would take up to
+ * two seconds, in which a router sends no neighbour solicitations: the machines of a lab are up for longer than that.
+ * The setting is put back, for what the agent makes must be seen with it.
+ */
+function withoutDad(sysctls: Sysctls, work: () => void): void {
+  const name = ["ipv6", "conf", "default", "accept_dad"];
+  const before = sysctls.tryRead(name);
+  const set = (value: string) => {
+    if (before !== undefined) sysctls.write(name, value); // else a kernel without IPv6
+  };
+  set("0");
+  try {
+    work();
+  } finally {
+    set(before ?? "");
   }
 }
 

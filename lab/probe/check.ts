@@ -34,14 +34,17 @@ export async function checkPairs(
   try {
     for (let left = pairs; left.length > 0; ) {
       for (let start = 0; start < left.length; start += batch) {
-        progress(`checking paths: ${results.size - failing(results).length} of ${pairs.length} work`);
+        if (left === pairs) progress(`checking paths: ${results.size} of ${pairs.length}`);
         const some = left.slice(start, start + batch);
         for (const result of await probe(some, places, responders, options, signal))
           results.set(result.pair, result.result);
       }
       left = failing(results);
       if (performance.now() > deadline) break;
-      if (left.length > 0) await Bun.sleep(100);
+      const [first] = left;
+      if (first === undefined) break;
+      progress(`${left.length} paths do not work yet, so ${first.from.name} → ${first.to.name} (IPv${first.family})`);
+      await Bun.sleep(100);
     }
   } finally {
     responders.close();

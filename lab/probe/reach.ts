@@ -30,9 +30,8 @@ export interface PlacedPair<To extends Endpoint = ProbePlace> extends Pair {
 }
 export type Verdicts = Readonly<Record<Protocol, Verdict>>;
 
-/** One SYN and its first repetition (1 s later, RFC 6298) must have had their chance. Milliseconds. */
-const patience = 1600;
-/** Datagrams are not repeated by the kernel, so they are by us. Milliseconds. */
+/** Milliseconds until silence is a verdict, and until a question is repeated: a first packet may be lost for good reasons. */
+const patience = 1000;
 const repeatAfter = 300;
 const IPPROTO_ICMP = 1;
 const IPPROTO_ICMPV6 = 58;
@@ -84,7 +83,8 @@ class Attempt {
   readonly token: number;
   readonly #pair: PlacedPair<Endpoint>;
   readonly #protocol: Protocol;
-  readonly #fd: number;
+  readonly #port: number;
+  #fd: number;
   readonly #buffer = new Uint8Array(256);
   #sent = false;
   #answered = false;
@@ -94,16 +94,22 @@ class Attempt {
     this.token = token;
     this.#pair = pair;
     this.#protocol = protocol;
-    const domain = pair.family === 4 ? AF_INET : AF_INET6;
+    this.#port = { tcp: responder.tcpPort, udp: responder.udpPort, icmp: 0 }[protocol];
+    this.#fd = this.#connect();
+    if (protocol !== "tcp") this.#send();
+  }
+
+  #connect(): number {
+    const { family, from, to } = this.#pair;
     const [type, number] = {
       tcp: [SOCK_STREAM, 0] as const,
       udp: [SOCK_DGRAM, 0] as const,
-      icmp: [SOCK_RAW, pair.family === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6] as const,
-    }[protocol];
-    const port = { tcp: responder.tcpPort, udp: responder.udpPort, icmp: 0 }[protocol];
-    this.#fd = inNetns(pair.from.netns, () => openSocket(domain, type, number, { nonBlocking: true }));
-    this.#note(tryConnect(this.#fd, encodeSockaddr(addressIn(pair.to, pair.family), port)));
-    if (protocol !== "tcp") this.#send();
+      icmp: [SOCK_RAW, family === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6] as const,
+    }[this.#protocol];
+    const domain = family === 4 ? AF_INET : AF_INET6;
+    const fd = inNetns(from.netns, () => openSocket(domain, type, number, { nonBlocking: true }));
+    this.#note(tryConnect(fd, encodeSockaddr(addressIn(to, family), this.#port)));
+    return fd;
   }
 
   /** Looks what has come. Whether the verdict is final. */
@@ -129,6 +135,11 @@ class Attempt {
 
   repeat(): void {
     if (this.#protocol !== "tcp") this.#send();
+    else if (!this.#sent) {
+      // The kernel would repeat its SYN only after a second (RFC 6298 section 2.1).
+      closeFile(this.#fd);
+      this.#fd = this.#connect();
+    }
   }
 
   verdict(seen: Address | undefined): Verdict {
