@@ -14,6 +14,11 @@ export function metricsOf(agent: Agent, pods: Pods, prober: PeerProber | undefin
     { ...gauge("twill_build_info", "Version of the running agent", 1), values: [{ labels: { version }, value: 1 }] },
     gauge("twill_ready", "1 when pods can be added", agent.waitingFor.length === 0 ? 1 : 0),
     gauge("twill_datastore_reachable", "1 when the datastore answers", agent.storeState.reachable ? 1 : 0),
+    gauge(
+      "twill_configuration_valid",
+      "0 when the newest network configuration is invalid and the last good one stays in force",
+      agent.source.rejected === undefined ? 1 : 0,
+    ),
     gauge("twill_problems", "Problems that twill status shows", agent.problems.length),
     gauge("twill_nodes", "Nodes of the cluster as this agent knows it", names.length),
     gauge("twill_endpoints", "Interfaces of pods on this node", pods.endpoints().length),

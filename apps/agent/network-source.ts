@@ -46,6 +46,8 @@ const missing = (name: string): TwillError =>
     remedy: "store one: twill config set net-conf.json",
   });
 
+const notInForce = "the network configuration is not valid and not in force";
+
 /** From the datastore, by watch. */
 export function storedNetwork(store: Datastore, cache: SnapshotCache, options: NetworkSourceOptions): NetworkSource {
   const name = "the datastore";
@@ -69,7 +71,10 @@ export function storedNetwork(store: Datastore, cache: SnapshotCache, options: N
     log: options.log,
     cache,
     onChange: options.onChange,
-    onUndecodable: options.onChange,
+    onUndecodable: (object, error) => {
+      if (object === NETWORK && error !== undefined) options.log.error(notInForce, { error });
+      options.onChange();
+    },
   });
   return {
     name,
@@ -190,7 +195,7 @@ export class FileNetwork implements NetworkSource {
   #reject(error: TwillError): void {
     if (this.#rejected?.describe() === error.describe()) return;
     this.#rejected = error;
-    this.#options.log.error("the network configuration is not valid and not in force", { error });
+    this.#options.log.error(notInForce, { error });
     this.#options.onChange();
   }
 

@@ -1,5 +1,5 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { AgentAction, CheckResult, LabApi } from "../../lab/api.ts";
 import { callLab } from "../../lab/control.ts";
 import { labVariable, readRecord } from "../../lab/directory.ts";
@@ -8,6 +8,7 @@ import { enterFromHost } from "../../lab/namespaces.ts";
 import { works } from "../../lab/probe/result.ts";
 import { O_RDONLY, openFile } from "../../src/kernel/file.ts";
 import type { AgentStatus } from "../../src/model/status.ts";
+import { openDatastore } from "../../src/store/open.ts";
 import { dist, type Ran, TestLab } from "../lab/support.ts";
 
 export interface FaultLabOptions {
@@ -117,13 +118,21 @@ export class FaultLab extends TestLab {
     return [...(await this.metric(node, "twill_kernel_writes_total")).values()].reduce((sum, value) => sum + value, 0);
   }
 
-  async setConfig(node: string, config: unknown): Promise<void> {
+  get datastore(): string {
+    return `embedded:${join(this.directory, "store", "cluster.db")}`;
+  }
+
+  /** Stores it as it is: what `twill config set` would refuse too. */
+  async setConfig(config: unknown): Promise<void> {
     const text = typeof config === "string" ? config : JSON.stringify(config);
-    const path = join(this.directory, "net-conf.json");
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, text);
-    const url = `embedded:${join(this.directory, "store", "cluster.db")}`;
-    await this.on(node, `twill config set ${path} --datastore ${url}`);
+    const store = await openDatastore(this.datastore);
+    try {
+      const before = await store.get("config", "network");
+      if (before === undefined) throw new Error("no configuration is stored");
+      await store.update("config", "network", new TextEncoder().encode(text), before.revision);
+    } finally {
+      await store.close();
+    }
   }
 
   /** @returns one line for each path that does not work within `settle` seconds. */

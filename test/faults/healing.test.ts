@@ -12,7 +12,7 @@ const fingerprint = `
 
 interface Damage {
   readonly what: string;
-  /** \$PEER is the pod subnet of a node across the tunnel, \$NEAR of one on the same wire, \$POD the address of a pod here. */
+  /** $PEER is the pod subnet of a node across the tunnel, $PEER_VTEP its address there, $NEAR the subnet of one on the same wire, $POD the address of a pod here. */
   readonly script: string;
   /** Seconds, where nothing announces it. */
   readonly within?: number;
@@ -34,10 +34,10 @@ const damages: readonly Damage[] = [
     script:
       "set -- $(bridge fdb show dev flannel.1 | grep dst); bridge fdb replace $1 dev flannel.1 dst 192.168.1.99 self permanent",
   },
-  { what: "a neighbour deleted", script: "ip neigh del ${PEER%/*} dev flannel.1" },
+  { what: "a neighbour deleted", script: "ip neigh del $PEER_VTEP dev flannel.1" },
   {
     what: "a neighbour led elsewhere",
-    script: "ip neigh replace ${PEER%/*} lladdr 02:00:00:00:00:99 dev flannel.1 nud permanent",
+    script: "ip neigh replace $PEER_VTEP lladdr 02:00:00:00:00:99 dev flannel.1 nud permanent",
   },
   { what: "the tunnel's address deleted", script: "ip -4 addr flush dev flannel.1" },
   { what: "the tunnel's MTU changed", script: "ip link set flannel.1 mtu 1300" },
@@ -57,7 +57,7 @@ beforeAll(async () => {
   const { view } = await lab.call("status", null);
   const pod = view.subnets[0]?.nodes[0]?.pods[0]?.addresses[0];
   if (here === undefined || pod === undefined) throw new Error("no pod");
-  variables = `PEER=${peer?.subnets[0]} NEAR=${near?.subnets[0]} POD=${pod}\n`;
+  variables = `PEER=${peer?.subnets[0]} PEER_VTEP=${peer?.subnets[0]?.split("/")[0]} NEAR=${near?.subnets[0]} POD=${pod}\n`;
 }, 30_000);
 afterAll(() => lab?.[Symbol.asyncDispose]());
 

@@ -1,9 +1,11 @@
 import { expect, test } from "bun:test";
+import type { Address } from "../../src/base/address.ts";
 import { FaultLab } from "./fault-lab.fixture.ts";
 import { losses, type Pair, Traffic } from "./traffic.fixture.ts";
 
 const places = ["node1/pod-a", "node1/pod-b", "node2/pod-a", "node3/pod-a"] as const;
-const pathsThrough: readonly (readonly [string, string, string])[] = [
+type Place = (typeof places)[number];
+const pathsThrough: readonly (readonly [name: string, from: Place, to: Place])[] = [
   ["same node", "node1/pod-a", "node1/pod-b"],
   ["direct, out", "node1/pod-a", "node2/pod-a"],
   ["direct, in", "node2/pod-a", "node1/pod-b"],
@@ -16,7 +18,7 @@ async function pairs(lab: FaultLab): Promise<Pair[]> {
   const pods = view.subnets.flatMap(({ nodes }) =>
     nodes.flatMap((node) => node.pods.map((pod) => [`${node.name}/${pod.name}`, pod.addresses[0]] as const)),
   );
-  const addresses = new Map(pods);
+  const addresses = new Map<string, Address | undefined>(pods);
   const namespaces = new Map<string, number>();
   for (const place of places) namespaces.set(place, await lab.netns(place));
   return pathsThrough.map(([name, from, to]) => {
