@@ -60,7 +60,7 @@ It stays up. Look around, change things, break things:
   twill lab down                                   leave nothing behind
 
 Needs root, or a kernel that allows user namespaces. TWILL_LAB=DIRECTORY makes several labs possible.`,
-  run: async ({ flags }, output) => {
+  run: async ({ flags, given }, output) => {
     refuseInside();
     const directory = labDirectory();
     const config = flags.config === undefined ? defaultConfig : readConfig(flags.config);
@@ -69,7 +69,7 @@ Needs root, or a kernel that allows user namespaces. TWILL_LAB=DIRECTORY makes s
       if (flags.replace) await removeLab(directory);
       const params = {
         nodes: flags.nodes,
-        subnets: Math.min(flags.subnets, flags.nodes),
+        subnets: given.has("subnets") ? flags.subnets : Math.min(flags.subnets, flags.nodes),
         pods: flags.pods,
         mtu: flags.mtu,
         config,

@@ -33,8 +33,8 @@ export interface Answering {
   readonly tcpPort: number;
   /** Answers all that has arrived. */
   answer(sightings: Sightings): void;
-  /** Echoes one datagram, waiting for it. Whether there was one. */
-  answerDatagram(): boolean;
+  /** Echoes one datagram, waiting for it unless MSG_DONTWAIT is given. Whether there was one. */
+  answerDatagram(flags?: number): boolean;
 }
 
 /** Another process answers by itself. */
@@ -89,7 +89,6 @@ export class Responder implements Answering {
     this.#connections = this.#connections.filter((connection) => !this.#answerConnection(connection, sightings));
   }
 
-  /** Waits for it unless told not to. */
   answerDatagram(flags = 0, sightings?: Sightings): boolean {
     const from = this.receiveDatagram(flags, sightings);
     if (from === undefined) return false;
