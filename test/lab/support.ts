@@ -86,8 +86,11 @@ export class TestLab implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.run("down");
-    rmSync(this.parent, { recursive: true, force: true });
+    try {
+      await this.run("down");
+    } finally {
+      rmSync(this.parent, { recursive: true, force: true });
+    }
   }
 }
 
