@@ -191,6 +191,42 @@ test("a network with ranges of its own: bridge and macvlan, with gateway, routes
   );
 });
 
+test("a bridge whose last pod is gone goes with the next start; one that two networks share keeps both gateways", async () => {
+  const node = testNode();
+  await node.start();
+  const bridge = { attachment: "bridge", bridge: "br0" };
+  const lan = { ...bridge, name: "lan", hairpinMode: true, ipam: { subnet: "192.168.7.0/24" } };
+  const pods = [testPod(), testPod()];
+  parsed(node.cni("ADD", "a", pods[0], { config: bridge }));
+  parsed(node.cni("ADD", "b", pods[1], { config: lan }));
+  await node.stop();
+  await node.start();
+  expect(node.report()).toMatchObject({ mended: [], problems: [] });
+  pods[0]?.run("ping", "-c", "1", "-W", "2", "10.244.1.1");
+  pods[1]?.run("ping", "-c", "1", "-W", "2", "192.168.7.1");
+  node.cni("DEL", "a", pods[0], { config: bridge });
+  node.cni("DEL", "b", pods[1], { config: lan });
+  await node.stop();
+  await node.start();
+  expect(node.report().mended).toEqual(["the bridge br0 had no pods any more"]);
+  expect(node.netns.rtnl.link("br0")).toBeUndefined();
+});
+
+test("the MTU of running pods follows the agent's, but not where the configuration fixes it", async () => {
+  const node = testNode();
+  await node.start();
+  const [follower, fixed] = [testPod(), testPod()];
+  parsed(node.cni("ADD", "a", follower));
+  parsed(node.cni("ADD", "b", fixed, { config: { mtu: 1300 } }));
+  await node.stop();
+  await node.start({ mtu: 1400 });
+  const [endpoint] = node.report().endpoints;
+  expect([follower.rtnl.link("eth0")?.mtu, fixed.rtnl.link("eth0")?.mtu]).toEqual([1400, 1300]);
+  expect(node.netns.rtnl.link(endpoint?.hostDevice ?? "")?.mtu).toBe(1400);
+  expect(endpoint?.mtu).toBe(1400);
+  expect(node.report().problems).toEqual([]);
+});
+
 test("after a restart nothing is written when nothing is wrong, and damage is mended; after a reboot addresses are free", async () => {
   const node = testNode();
   await node.start();

@@ -53,6 +53,7 @@ pods.sweep();
 service.drainPending();
 mkdirSync(pendingFolder(options.socket), { recursive: true });
 watch(pendingFolder(options.socket), () => service.drainPending());
+pods.setMtu(options.mtu);
 const mended = pods.repair();
 
 let calls = 0;

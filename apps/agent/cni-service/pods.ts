@@ -1,11 +1,12 @@
 import type { AttachKernel } from "../../../src/attach/attach-kernel.ts";
 import type { AttachedPod } from "../../../src/attach/attachment.ts";
-import { hostDeviceName } from "../../../src/attach/host-device.ts";
+import { hostDeviceName, twillAlias } from "../../../src/attach/host-device.ts";
 import type { Address } from "../../../src/base/address.ts";
 import { describeError } from "../../../src/base/errors.ts";
 import type { Log } from "../../../src/base/log.ts";
 import type { Mac } from "../../../src/base/mac.ts";
 import type { Problem } from "../../../src/base/problem.ts";
+import type { AttachmentConfig } from "../../../src/intent/cni/config.ts";
 import type { Assignment } from "../../../src/ipam/address-book.ts";
 import { closeFile } from "../../../src/kernel/file.ts";
 import { openNetns } from "../../../src/kernel/netns.ts";
@@ -33,7 +34,8 @@ export class Pods {
   readonly #kernel: AttachKernel;
   readonly #books: Books;
   readonly #log: Log;
-  #problems: readonly Problem[] = [];
+  #unmended: readonly Problem[] = [];
+  #unchanged: readonly Problem[] = [];
 
   constructor(kernel: AttachKernel, books: Books, log: Log) {
     this.#kernel = kernel;
@@ -43,7 +45,7 @@ export class Pods {
 
   /** Found by the last `repair` or `setMtu`. */
   get problems(): readonly Problem[] {
-    return this.#problems;
+    return [...this.#unmended, ...this.#unchanged];
   }
 
   endpoints(): EndpointInfo[] {
@@ -91,9 +93,24 @@ export class Pods {
         problems.push(unmended(first.attachment.type, error));
       }
     }
+    mended.push(...this.#removeUnusedBridges(records));
     for (const sentence of mended) this.#log.warn("mended", { what: sentence });
-    this.#problems = problems;
+    this.#unmended = problems;
     return mended;
+  }
+
+  /** What a configuration without bridges, or with another one, leaves. */
+  #removeUnusedBridges(records: readonly PodRecord[]): readonly string[] {
+    const used = new Set(
+      records.map(({ attachment }) => (attachment.type === "bridge" ? attachment.bridge : undefined)),
+    );
+    return this.#kernel.node.rtnl
+      .links()
+      .filter(({ kind, alias, name }) => kind.type === "bridge" && alias === twillAlias && !used.has(name))
+      .flatMap(({ name }) => {
+        const unused: AttachmentConfig = { type: "bridge", bridge: name, hairpinMode: false };
+        return attachmentOf(this.#kernel, unused).repair([]).mended;
+      });
   }
 
   /** Both ends of every pod whose configuration does not fix the MTU. @returns how many changed. */
@@ -116,7 +133,7 @@ export class Pods {
         }
       }
     }
-    this.#problems = problems;
+    this.#unchanged = problems;
     return changed;
   }
 

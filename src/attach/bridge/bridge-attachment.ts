@@ -95,8 +95,11 @@ export class BridgeAttachment implements Attachment {
     const gateways = distinct(pods.flatMap(({ plan }) => bridgeAddresses(plan)));
     const wanted = { name: this.#options.name, gateways, mtu: first.plan.mtu };
     const { link: bridge, mended } = ensureBridge(node, wanted);
-    mended.push(...removeOtherGateways(node, bridge, gateways));
     const devices = readDevices(node, TWILL_POD_ROUTE_PROTOCOL);
+    // Only where these are all the pods of the bridge: another network's have their gateways on it too.
+    const own = new Set(pods.map(({ plan }) => hostDeviceName(plan.key)));
+    const ports = [...devices.values()].filter(({ link }) => link.master === bridge.index);
+    if (ports.every(({ link }) => own.has(link.name))) mended.push(...removeOtherGateways(node, bridge, gateways));
     const broken: { key: AttachmentKey; reason: string }[] = [];
     for (const { plan } of pods) {
       const name = hostDeviceName(plan.key);
