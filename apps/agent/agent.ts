@@ -88,10 +88,11 @@ export class Agent {
     this.#parts = parts;
     const { options, memory, store, clock, random, log, pods } = parts;
     const update = () => this.#mark();
-    const cache = (kind: string) =>
-      new SnapshotFile(join(options.stateDir, "cache", `${kind}.snapshot`), { clock, log });
+    const cache = (kind: string, delay?: { readonly quiet: number }) =>
+      new SnapshotFile(join(options.stateDir, "cache", `${kind}.snapshot`), { clock, log, ...delay });
     makeFolder(join(options.stateDir, "cache"), 0o700);
-    const [nodesCache, configCache] = [cache("nodes"), cache("config")];
+    // The configuration is kept at once: it changes rarely, and the last good one is needed when the next is not.
+    const [nodesCache, configCache] = [cache("nodes"), cache("config", { quiet: 0 })];
     this.#caches = [nodesCache, configCache];
 
     const sourceOptions = { allowExtension: options.allowExtensionCommands, onChange: update, clock, random, log };

@@ -21,20 +21,23 @@ export interface NodeFile {
 
 export class NodeMemory {
   readonly #path: string;
+  /** This node has had a subnet from this datastore before: when it is missing now, it is away and not new. */
+  readonly knowsDatastore: boolean;
   #file: NodeFile;
 
-  private constructor(path: string, file: NodeFile) {
+  private constructor(path: string, file: NodeFile, knowsDatastore: boolean) {
     this.#path = path;
     this.#file = file;
+    this.knowsDatastore = knowsDatastore;
   }
 
   /** @throws TwillError `corrupt`: a damaged file is never replaced in silence, for its MACs and subnets are in use elsewhere. */
   static open(stateDir: string, random: Random, nodeName: string, datastore: string): NodeMemory {
     const path = join(stateDir, "node.json");
     const text = readIfExists(path);
-    const file =
-      text === undefined ? fresh(random, nodeName, datastore) : { ...decode(path, text), nodeName, datastore };
-    const state = new NodeMemory(path, file);
+    const before = text === undefined ? fresh(random, nodeName, datastore) : decode(path, text);
+    const known = before.datastore === datastore && before.subnets.length > 0;
+    const state = new NodeMemory(path, { ...before, nodeName, datastore }, known);
     state.#save();
     return state;
   }

@@ -18,6 +18,8 @@ export interface ConnectionOptions {
   readonly limits: HistoryLimits;
   /** How long a locked file is tried for, milliseconds. */
   readonly lockTimeout: number;
+  /** Whether a missing file is made. Not by who knows that there was one: it is away, not new. */
+  readonly create: boolean;
 }
 
 /** Writes that wait together share one commit; more would keep other processes out for too long. */
@@ -50,6 +52,7 @@ export class Connection {
   }
 
   static async open(path: string, options: ConnectionOptions): Promise<Connection> {
+    if (!options.create && identityOf(path) === undefined) throw away(path);
     const connection = new Connection(canonicalPath(path), options);
     await connection.#attempt("open datastore", () => {
       createIfMissing(connection.path, options.random);
@@ -226,6 +229,13 @@ export class Connection {
     this.#tables = undefined;
   }
 }
+
+const away = (path: string): TwillError =>
+  new TwillError("unavailable", "is not there, and was before", {
+    operation: "open datastore",
+    object: path,
+    remedy: "mount its directory, or put the file back; for a new, empty one: twill config set",
+  });
 
 function open(path: string, wallNow: number): Tables {
   const database = new Database(path, { readwrite: true, create: false });

@@ -22,6 +22,8 @@ export interface EmbeddedOptions {
   readonly history?: Partial<HistoryLimits>;
   /** How long a locked file is tried for before `unavailable`, milliseconds. */
   readonly lockTimeout?: number;
+  /** Whether a missing file is made; by default it is. Else it is `unavailable` until somebody makes it. */
+  readonly create?: boolean;
   /** Longest time between two looks at the file that no notice asked for, milliseconds. */
   readonly safetyInterval?: number;
 }
@@ -58,6 +60,7 @@ export class EmbeddedDatastore implements Datastore {
       random: options.random ?? systemRandom,
       bootClock: options.bootClock ?? systemBootClock(),
       lockTimeout: options.lockTimeout ?? 5000,
+      create: options.create ?? true,
       limits,
     };
     const connection = await Connection.open(path, settings);
@@ -194,6 +197,8 @@ export class EmbeddedDatastore implements Datastore {
         this.#noteTrouble(undefined);
       } catch (error) {
         this.#noteTrouble(describeError(error));
+        // Whoever watches looks too, and so learns that the file is away: there is no notice of that.
+        this.#pulse.beat();
       }
       await this.#clock.sleep(pause, this.#closing.signal);
     }
