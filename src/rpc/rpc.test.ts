@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterAll, afterEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,7 +19,10 @@ const path = join(folder, "agent.sock");
 let server: UnixServer | undefined;
 
 afterEach(() => server?.close());
-process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  await poller.close();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 const serve = (handlers: Handlers) => {
   server = serveRpc(poller, { path, handlers, log: silentLog });
