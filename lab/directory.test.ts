@@ -77,6 +77,14 @@ test("leftovers are found by their environment, even when nothing was recorded; 
     }
   }));
 
+test("a place where no lab can be is refused at once", () => {
+  for (const [place, message] of [
+    ["/tmp/no-such-directory/lab", "the directory above it is missing"],
+    [`/tmp/${"x".repeat(100)}`, "longer than"],
+  ] as const)
+    expect(() => claimDirectory(place, false)).toThrow(message);
+});
+
 test("where it lies: TWILL_LAB, else /run for root", () => {
   expect(labDirectory({ TWILL_LAB: "/x/../y" })).toBe("/y");
   expect(labDirectory({})).toBe(process.geteuid?.() === 0 ? "/run/twill-lab" : `/tmp/twill-lab-${process.geteuid?.()}`);

@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -73,6 +74,7 @@ export function isRunning(directory: string): boolean {
  * Takes the directory for a new lab, atomically: of two at once one gets it. @throws TwillError `exists`.
  */
 export function claimDirectory(directory: string, rootless: boolean): void {
+  checkPath(directory);
   const creator = identify(process.pid);
   if (creator === undefined) throw new TwillError("internal", "this process is not in /proc");
   const claim = `${directory}.claim-${creator.pid}-${creator.startTime}`;
@@ -92,6 +94,18 @@ export function claimDirectory(directory: string, rootless: boolean): void {
       cause,
     });
   }
+}
+
+/** Room for the socket's name in sockaddr_un, 108 bytes with its NUL (unix(7)): "/lab.sock.new". */
+const longestPath = 107 - 13;
+
+function checkPath(directory: string): void {
+  const refuse = (message: string, remedy: string) =>
+    new TwillError("invalid", message, { operation: "create lab", object: directory, remedy });
+  if (!existsSync(dirname(directory)))
+    throw refuse("the directory above it is missing", `make ${dirname(directory)} first, or choose another TWILL_LAB`);
+  if (Buffer.byteLength(directory) > longestPath)
+    throw refuse(`its name is longer than ${longestPath} bytes`, "choose a shorter TWILL_LAB");
 }
 
 /**
@@ -156,6 +170,7 @@ function checkOwner(directory: string): boolean {
 
 /** What a creator left that was killed between making its claim and renaming it. */
 function removeStaleClaims(directory: string): void {
+  if (!existsSync(dirname(directory))) return;
   const prefix = `${basename(directory)}.claim-`;
   for (const name of readdirSync(dirname(directory)).filter((entry) => entry.startsWith(prefix))) {
     const [pid, startTime] = name.slice(prefix.length).split("-");
