@@ -377,3 +377,16 @@ test("random histories with restarts and reboots: never two owners, what is on d
     }
   }
 });
+
+test("an ADD that fails again and again takes no address out of use; one that is ready is not cancelled", () => {
+  const { book } = setUp(["10.244.1.0/29"]);
+  for (let tries = 0; tries < 20; tries++) {
+    book.assign(key(`n${tries}`), four);
+    book.cancel(key(`n${tries}`));
+  }
+  expect(book.counts()).toMatchObject([{ used: 0, quarantined: 0, free: 5 }]);
+  book.assign(key("kept"), four);
+  book.confirm(key("kept"), "{}");
+  book.cancel(key("kept"));
+  expect(book.get(key("kept"))?.state).toBe("ready");
+});

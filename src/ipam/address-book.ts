@@ -128,6 +128,15 @@ export class AddressBook {
     return known === undefined ? [] : (this.#release([known])[0]?.addresses ?? []);
   }
 
+  /**
+   * Takes back an assignment whose interface never came to be: nobody has used its addresses, so they need no quarantine,
+   * and a runtime that tries the same ADD again and again does not exhaust the subnet. Nothing happens to a ready one.
+   */
+  cancel(key: AttachmentKey): void {
+    const known = this.#byKey.get(keyText(key));
+    if (known !== undefined && known.result === undefined) this.#release([known], 0);
+  }
+
   /** In one transaction. @returns what was released. */
   releaseWhere(predicate: (assignment: Assignment) => boolean): Assignment[] {
     return this.#release([...this.#byKey.values()].filter((attachment) => predicate(assignmentOf(attachment))));
@@ -172,10 +181,10 @@ export class AddressBook {
     return [...wanted, ...[...new Set(rest)].map((family) => this.#pool.next(family, now))];
   }
 
-  #release(attachments: readonly StoredAttachment[]): Assignment[] {
+  #release(attachments: readonly StoredAttachment[], quarantine = this.#quarantine): Assignment[] {
     if (attachments.length === 0) return [];
     const now = this.#boot.now();
-    const until = now + this.#quarantine;
+    const until = now + quarantine;
     const forgotten = this.#pool.blocks.map((block) => ({ block, addresses: block.forgettable(now) }));
     this.#file.release(
       attachments,

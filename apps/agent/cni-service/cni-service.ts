@@ -126,7 +126,7 @@ export class CniService {
       onChange?.();
       return formatResult(podResult(record, config.dns), config.cniVersion);
     } catch (error) {
-      assigned.book.release(key);
+      assigned.book.cancel(key);
       throw error;
     }
   }
