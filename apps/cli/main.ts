@@ -54,9 +54,10 @@ const output: Output = {
   colour: process.stdout.isTTY === true && process.env.NO_COLOR === undefined,
 };
 
-export async function main(argv: readonly string[]): Promise<void> {
+/** @param name as the person called it, for the usage lines: "kubectl twill" for kubectl's plugin. */
+export async function main(argv: readonly string[], name = root.name): Promise<void> {
   try {
-    process.exitCode = await runCommand(root, argv, output);
+    process.exitCode = await runCommand({ ...root, name }, argv, output);
   } catch (error) {
     process.stderr.write(`twill: ${describeError(error)}\n`);
     process.exitCode = 1;
