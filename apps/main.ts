@@ -15,7 +15,7 @@ async function main(): Promise<void> {
     }
     default: {
       const { main } = await import("./cli/main.ts");
-      return await main(process.argv.slice(2));
+      return await main(process.argv.slice(2), name === "kubectl-twill" ? "kubectl twill" : "twill");
     }
   }
 }

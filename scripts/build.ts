@@ -2,13 +2,15 @@
  * dist/twill: one executable with Bun inside, and its other names beside it (hard links: the program finds its name in
  * argv0, and one file on disk is one copy in the page cache).
  */
-import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 export const root = join(import.meta.dir, "..");
 export const distribution = join(root, "dist");
 export const executable = join(distribution, "twill");
-const otherNames = ["twill-agent", "twill-cni"];
+export const version = (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string }).version;
+/** The last one makes `kubectl twill`: kubectl runs what it finds in PATH under this name. */
+export const otherNames = ["twill-agent", "twill-cni", "kubectl-twill"];
 const sources = ["src", "apps", "lab"];
 
 /** The poller's worker is an entry point of its own: a compiled program finds it by its path below the root. */
@@ -34,14 +36,19 @@ export function isCurrent(): boolean {
   return inputs.every((time) => time < built);
 }
 
+/** Another machine's executable is our code behind that machine's Bun. */
+export interface CrossTarget {
+  /** As Bun names it: "bun-linux-arm64". */
+  readonly target: string;
+  /** Path of that machine's Bun. */
+  readonly runtime: string;
+}
+
 /** Compiles beside the old executable and renames, so that a running twill keeps the file it was started from. */
-export function build(folder = distribution): void {
+export function build(folder = distribution, cross?: CrossTarget): void {
   mkdirSync(folder, { recursive: true });
   const target = join(folder, "twill");
   const fresh = `${target}.new`;
-  const version = (
-    JSON.parse(require("node:fs").readFileSync(join(root, "package.json"), "utf8")) as { version: string }
-  ).version;
   const revision = Bun.spawnSync(["git", "describe", "--always", "--dirty"], { cwd: root, stderr: "ignore" })
     .stdout.toString()
     .trim();
@@ -61,6 +68,7 @@ export function build(folder = distribution): void {
       // Nobody's .env or bunfig.toml in the directory of the moment may change what root's programs do.
       "--no-compile-autoload-dotenv",
       "--no-compile-autoload-bunfig",
+      ...(cross === undefined ? [] : [`--target=${cross.target}`, `--compile-executable-path=${cross.runtime}`]),
       "--define",
       `TWILL_VERSION=${JSON.stringify(version)}`,
       "--define",
