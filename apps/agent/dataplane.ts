@@ -59,11 +59,15 @@ export class Dataplane {
     this.#reconciler = new Reconciler({ rtnl, sysctl: sysctls, offload: options.ethtool, clock, log });
     this.#table = new NftTableKeeper({ nft: options.nft, log, family: twillTable.family, name: twillTable.table });
     // Watch first, then read: what changes in between is told.
-    this.#watch = watchRtnl(options.poller, { groups: ["link", "address", "route", "neighbour"] }, (event) => {
-      options.onEvent(event);
-      this.#reconciler.onEvent(event);
-      this.#schedule(0);
-    });
+    this.#watch = watchRtnl(
+      options.poller,
+      { groups: ["link", "address", "route", "neighbour", "setting"] },
+      (event) => {
+        options.onEvent(event);
+        this.#reconciler.onEvent(event);
+        this.#schedule(0);
+      },
+    );
     this.#resync = setInterval(() => {
       this.#reconciler.resync();
       this.#schedule(0);

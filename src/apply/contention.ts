@@ -1,4 +1,5 @@
 import type { Clock } from "../base/clock.ts";
+import type { Failure, Retries } from "./retries.ts";
 
 /** Milliseconds: a second write of the same object within this time counts as one more round of a fight. */
 const round = 1_000;
@@ -11,24 +12,34 @@ const patience = 10;
  */
 export class Contention {
   readonly #clock: Clock;
+  readonly #retries: Retries;
   readonly #writes = new Map<string, { at: number; rounds: number }>();
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, retries: Retries) {
     this.#clock = clock;
+    this.#retries = retries;
   }
 
-  /** To be called for each write. True: somebody contests this object; leave it alone for a while. */
-  wrote(id: string): boolean {
+  /** To be asked before each write. False: somebody contests this object; it is left alone for a while, and that is told. */
+  mayWrite(target: Pick<Failure, "kind" | "key" | "device" | "object">): boolean {
+    const id = `${target.kind} ${target.key}`;
     const now = this.#clock.monotonic();
     const last = this.#writes.get(id);
     const rounds = last !== undefined && now - last.at < round ? last.rounds + 1 : 0;
     this.#writes.set(id, { at: now, rounds });
-    return rounds >= patience;
+    if (rounds < patience) return true;
+    this.#retries.record({
+      ...target,
+      reason: "somebody else undoes it as soon as it is made",
+      remedy: "stop the other network agent on this node, or look who it is: ip monitor",
+      waiting: false,
+    });
+    return false;
   }
 
   /** The object is now desired otherwise: its history is over. */
-  forget(id: string): void {
-    this.#writes.delete(id);
+  forget(kind: string, key: string): void {
+    this.#writes.delete(`${kind} ${key}`);
   }
 
   /** Drops what is too old to matter. */

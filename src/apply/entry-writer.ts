@@ -33,7 +33,9 @@ export class EntryWriter {
 
   /** All in one batch; what failed comes back, for the caller to deal with or to give to `fail`. */
   write(kind: EntryKindName, writes: readonly EntryWrite[]): readonly Refusal[] {
-    const allowed = writes.filter((write) => this.#mayWrite(kind, write));
+    const allowed = writes.filter(({ key, device, object }) =>
+      this.#contention.mayWrite({ kind, key, device, object }),
+    );
     const results = this.#writer.apply(allowed.flatMap((write) => write.operations));
     const refusals: Refusal[] = [];
     let next = 0;
@@ -60,15 +62,6 @@ export class EntryWriter {
   report(kind: EntryKindName, write: EntryWrite, why: Pick<Failure, "reason" | "remedy"> & Partial<Failure>): void {
     const { key, device, object } = write;
     this.#retries.record({ waiting: false, ...why, kind, key, device, object });
-  }
-
-  #mayWrite(kind: EntryKindName, write: EntryWrite): boolean {
-    if (!this.#contention.wrote(`${kind} ${write.key}`)) return true;
-    this.report(kind, write, {
-      reason: "somebody else undoes it as soon as it is made",
-      remedy: "stop the other network agent on this node, or look who it is: ip monitor",
-    });
-    return false;
   }
 }
 

@@ -3,6 +3,7 @@ import { EEXIST, ENODEV } from "../kernel/errno.ts";
 import type { Rtnl } from "../kernel/rtnl.ts";
 import type { DesiredKernel, DesiredLink } from "../objects/desired.ts";
 import type { Link } from "../objects/link.ts";
+import type { Contention } from "./contention.ts";
 import type { DeviceState } from "./entry-table.ts";
 import type { Retries } from "./retries.ts";
 import { isOurTunnel, sameDesiredLink, tunnelChanges, tunnelDifference, tunnelSpec } from "./tunnel-link.ts";
@@ -17,6 +18,7 @@ export interface ChecksumOffload {
 export interface LinkTableOptions {
   readonly rtnl: Rtnl;
   readonly retries: Retries;
+  readonly contention: Contention;
   readonly offload: ChecksumOffload | undefined;
   /** The device is gone, or is another one now: nothing that stood on it stands. */
   readonly onGone: (index: number) => void;
@@ -28,6 +30,7 @@ export interface LinkTableOptions {
 export class LinkTable {
   readonly #rtnl: Rtnl;
   readonly #retries: Retries;
+  readonly #contention: Contention;
   readonly #offload: ChecksumOffload | undefined;
   readonly #onGone: (index: number) => void;
   readonly #onStays: (index: number) => void;
@@ -44,6 +47,7 @@ export class LinkTable {
   constructor(options: LinkTableOptions) {
     this.#rtnl = options.rtnl;
     this.#retries = options.retries;
+    this.#contention = options.contention;
     this.#offload = options.offload;
     this.#onGone = options.onGone;
     this.#onStays = options.onStays;
@@ -70,6 +74,7 @@ export class LinkTable {
       const old = before.get(name);
       if (old !== undefined && sameDesiredLink(old, desired)) continue;
       this.#retries.clear("link", name);
+      this.#contention.forget("link", name);
       this.#marked.add(name);
     }
     for (const name of before.keys()) {
@@ -208,6 +213,7 @@ export class LinkTable {
   }
 
   #create(desired: DesiredLink, underlay: number, writer: Writer): Link | undefined {
+    if (!this.#contention.mayWrite(about(desired.name))) return undefined;
     const operation = { op: "link.add", spec: tunnelSpec(desired, underlay) } as const;
     let error = writer.one(operation);
     if (error?.errno === EEXIST) {
@@ -231,6 +237,7 @@ export class LinkTable {
 
   #heal(desired: DesiredLink, link: Link, writer: Writer): void {
     const changes = tunnelChanges(desired, link);
+    if (changes.length > 0 && !this.#contention.mayWrite(about(desired.name))) return;
     const errors = writer.apply(changes.map((change) => ({ op: "link.set", index: link.index, change })));
     const now = changes.length === 0 ? link : (this.#read(desired.name) ?? this.#vanished(desired.name));
     if (now === undefined) return;
@@ -333,9 +340,11 @@ export class LinkTable {
   }
 
   #fail(name: string, reason: string, remedy: string, waiting = false): void {
-    this.#retries.record({ kind: "link", key: name, device: name, object: `device ${name}`, reason, remedy, waiting });
+    this.#retries.record({ ...about(name), reason, remedy, waiting });
   }
 }
+
+const about = (name: string) => ({ kind: "link", key: name, device: name, object: `device ${name}` });
 
 /** Whether anything that we look at is unchanged; counters are not. */
 const isSame = (a: Link, b: Link): boolean =>

@@ -81,7 +81,7 @@ export class Reconciler {
     this.#rtnl = options.rtnl;
     this.#log = options.log;
     this.#retries = new Retries(options.clock);
-    this.#contention = new Contention(options.clock);
+    this.#contention = new Contention(options.clock, this.#retries);
     this.#address = new EntryTable(addressKind, this.#retries);
     this.#neighbour = new EntryTable(neighbourKind, this.#retries);
     this.#fdb = new EntryTable(fdbKind, this.#retries);
@@ -90,6 +90,7 @@ export class Reconciler {
     this.#links = new LinkTable({
       rtnl: options.rtnl,
       retries: this.#retries,
+      contention: this.#contention,
       offload: options.offload,
       onGone: (index) => {
         for (const table of this.#tables) table.drop(index);
@@ -98,7 +99,7 @@ export class Reconciler {
         for (const table of this.#tables) table.markDevice(index);
       },
     });
-    this.#sysctls = new SysctlTable(options.sysctl, this.#retries);
+    this.#sysctls = new SysctlTable(options.sysctl, this.#retries, this.#contention);
   }
 
   /**
@@ -114,7 +115,7 @@ export class Reconciler {
     this.#links.setDesired(desired);
     this.#sysctls.setDesired(desired);
     for (const table of this.#tables) {
-      for (const key of table.setDesired(desired)) this.#contention.forget(`${table.kind.name} ${key}`);
+      for (const key of table.setDesired(desired)) this.#contention.forget(table.kind.name, key);
     }
   }
 
@@ -150,6 +151,9 @@ export class Reconciler {
         return;
       case "route":
         this.#onRoute(event.change, event.route);
+        return;
+      case "setting":
+        this.#onSetting(event.device);
         return;
       case "rule":
         return;
@@ -309,6 +313,11 @@ export class Reconciler {
 
   #marked(): boolean {
     return this.#tables.some((table) => table.marked > 0) || this.#links.marked > 0 || this.#sysctls.marked > 0;
+  }
+
+  #onSetting(device: number | undefined): void {
+    const name = device === undefined ? undefined : this.#links.nameOf(device);
+    if (device === undefined || name !== undefined) this.#sysctls.markDevice(name);
   }
 
   #onAddress(device: number): void {

@@ -1,19 +1,22 @@
 import { formatSysctl, type Sysctls } from "../kernel/sysctl.ts";
 import { type DesiredKernel, type DesiredSysctl, sysctlKey } from "../objects/desired.ts";
+import type { Contention } from "./contention.ts";
 import type { Retries } from "./retries.ts";
 import type { Writer } from "./writer.ts";
 
-/** Kernel settings. The kernel does not announce changes to them, so they are looked at on every full read. */
+/** Kernel settings. The kernel announces changes of few of them, so all are looked at on every full read. */
 export class SysctlTable {
   readonly #sysctl: Sysctls;
   readonly #retries: Retries;
+  readonly #contention: Contention;
   readonly #marked = new Set<string>();
   #desired: ReadonlyMap<string, DesiredSysctl> = new Map();
   #links: DesiredKernel["links"] = new Map();
 
-  constructor(sysctl: Sysctls, retries: Retries) {
+  constructor(sysctl: Sysctls, retries: Retries, contention: Contention) {
     this.#sysctl = sysctl;
     this.#retries = retries;
+    this.#contention = contention;
   }
 
   get marked(): number {
@@ -37,8 +40,8 @@ export class SysctlTable {
     for (const key of this.#desired.keys()) this.#marked.add(key);
   }
 
-  /** The device was made anew: its settings are the kernel's defaults. */
-  markDevice(name: string): void {
+  /** The device was made anew, with the kernel's defaults, or somebody wrote a setting. undefined: those of no device. */
+  markDevice(name: string | undefined): void {
     for (const [key, { device }] of this.#desired) if (device === name) this.#marked.add(key);
   }
 
@@ -61,6 +64,7 @@ export class SysctlTable {
         return;
       }
       if (before !== undefined && before !== value) {
+        if (!this.#contention.mayWrite(about(setting))) return;
         writer.count("sysctl");
         this.#sysctl.write(name, value);
       }
@@ -71,15 +75,17 @@ export class SysctlTable {
   }
 
   #fail(setting: DesiredSysctl, reason: string, waiting: boolean): void {
-    const name = formatSysctl(setting.name);
-    this.#retries.record({
-      kind: "sysctl",
-      key: sysctlKey(setting),
-      device: setting.device ?? name,
-      object: `setting ${name} = ${setting.value}`,
-      reason,
-      remedy: `set it by hand: sysctl -w ${name}=${setting.value}`,
-      waiting,
-    });
+    const remedy = `set it by hand: sysctl -w ${formatSysctl(setting.name)}=${setting.value}`;
+    this.#retries.record({ ...about(setting), reason, remedy, waiting });
   }
+}
+
+function about(setting: DesiredSysctl) {
+  const name = formatSysctl(setting.name);
+  return {
+    kind: "sysctl",
+    key: sysctlKey(setting),
+    device: setting.device ?? name,
+    object: `setting ${name} = ${setting.value}`,
+  };
 }

@@ -6,6 +6,7 @@ import { parsePrefix } from "../base/prefix.ts";
 import { ThreadPoller } from "./poller.ts";
 import type { RtnlEvent } from "./rtnl.ts";
 import { watchRtnl } from "./rtnl-watch.ts";
+import { kernelSysctls } from "./sysctl.ts";
 
 const poller = new ThreadPoller();
 afterAll(() => poller.close());
@@ -73,6 +74,20 @@ test("a full receive buffer is told as an overrun, and watching goes on", async 
   netns.rtnl.do(address(201));
   const last = parseAddress("10.0.1.201");
   await until(() => events.some((event) => event.type === "address" && event.address.address === last));
+  watch.close();
+});
+
+test("forwarding and rp_filter are announced, of all and of a device", async () => {
+  const netns = testNetns();
+  netns.run("ip", "link", "add", "br0", "type", "bridge");
+  const events: RtnlEvent[] = [];
+  const watch = watchRtnl(poller, { groups: ["setting"], netns: netns.fd }, (event) => events.push(event));
+  const sysctls = kernelSysctls(netns.fd);
+  const rpFilter = ["ipv4", "conf", "br0", "rp_filter"];
+  sysctls.write(["ipv4", "ip_forward"], sysctls.read(["ipv4", "ip_forward"]) === "1" ? "0" : "1");
+  sysctls.write(rpFilter, sysctls.read(rpFilter) === "2" ? "0" : "2");
+  const device = netns.indexOf("br0");
+  await until(() => [undefined, device].every((each) => events.some((e) => e.type === "setting" && e.device === each)));
   watch.close();
 });
 

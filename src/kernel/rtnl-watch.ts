@@ -13,18 +13,22 @@ import {
   RTM_NEWADDR,
   RTM_NEWLINK,
   RTM_NEWNEIGH,
+  RTM_NEWNETCONF,
   RTM_NEWROUTE,
   RTM_NEWRULE,
   RTNLGRP_IPV4_IFADDR,
+  RTNLGRP_IPV4_NETCONF,
   RTNLGRP_IPV4_ROUTE,
   RTNLGRP_IPV4_RULE,
   RTNLGRP_IPV6_IFADDR,
+  RTNLGRP_IPV6_NETCONF,
   RTNLGRP_IPV6_ROUTE,
   RTNLGRP_IPV6_RULE,
   RTNLGRP_LINK,
   RTNLGRP_NEIGH,
 } from "../wire/rtnetlink/message-types.ts";
 import { decodeFdbEntry, decodeNeighbour, isFdbMessage } from "../wire/rtnetlink/neighbour.ts";
+import { decodeNetconf } from "../wire/rtnetlink/netconf.ts";
 import { decodeRoute, isTableRoute } from "../wire/rtnetlink/route.ts";
 import { decodeRule } from "../wire/rtnetlink/rule.ts";
 import { ENOBUFS } from "./errno.ts";
@@ -40,6 +44,7 @@ const groupNumbers: Readonly<Record<RtnlGroup, readonly number[]>> = {
   rule: [RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE],
   // Forwarding entries too.
   neighbour: [RTNLGRP_NEIGH],
+  setting: [RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF],
 };
 
 /** Datagrams taken in one turn of the event loop, so that a storm of changes leaves room for other work. */
@@ -136,6 +141,8 @@ export function decodeEvent({ type, payload }: Pick<NetlinkMessage, "type" | "pa
       if (isFdbMessage(payload)) return { type: "fdb", change, entry: decodeFdbEntry(payload) };
       return isInternet(payload) ? { type: "neighbour", change, neighbour: decodeNeighbour(payload) } : undefined;
     }
+    case RTM_NEWNETCONF:
+      return isInternet(payload) ? { type: "setting", change: "new", device: decodeNetconf(payload) } : undefined;
     default:
       return undefined;
   }

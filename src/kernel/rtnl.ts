@@ -77,7 +77,7 @@ export interface LinkChange {
   readonly addressGeneration?: "eui64" | "none" | "stable-privacy" | "random";
 }
 
-export type RtnlGroup = "link" | "address" | "route" | "rule" | "neighbour";
+export type RtnlGroup = "link" | "address" | "route" | "rule" | "neighbour" | "setting";
 
 export type RtnlEvent =
   | { readonly type: "link"; readonly change: "new" | "delete"; readonly link: Link }
@@ -86,5 +86,7 @@ export type RtnlEvent =
   | { readonly type: "rule"; readonly change: "new" | "delete"; readonly rule: Rule }
   | { readonly type: "neighbour"; readonly change: "new" | "delete"; readonly neighbour: Neighbour }
   | { readonly type: "fdb"; readonly change: "new" | "delete"; readonly entry: FdbEntry }
+  /** Forwarding, rp_filter and their like were written: of a device, or (undefined) of none. Other sysctls are not announced. */
+  | { readonly type: "setting"; readonly change: "new"; readonly device: number | undefined }
   /** Messages were lost (ENOBUFS): read everything again. */
   | { readonly type: "overrun" };

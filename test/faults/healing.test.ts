@@ -8,7 +8,7 @@ const fingerprint = `
   ip route show table main; ip -6 route show table main proto 84
   ip neigh show nud permanent | sort; bridge fdb show dev flannel.1 | grep dst | sort
   nft list ruleset
-  cat /proc/sys/net/ipv4/ip_forward`;
+  cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/flannel.1/rp_filter`;
 
 interface Damage {
   readonly what: string;
@@ -46,6 +46,7 @@ const damages: readonly Damage[] = [
   { what: "the tunnel deleted", script: "ip link del flannel.1" },
   { what: "a pod's route deleted", script: "ip route del $POD" },
   { what: "a pod's device down", script: `ip link set $(${veth}) down` },
+  { what: "a strict rp_filter", script: "echo 1 > /proc/sys/net/ipv4/conf/flannel.1/rp_filter" },
   { what: "forwarding switched off", script: "echo 0 > /proc/sys/net/ipv4/ip_forward" },
 ];
 
@@ -67,10 +68,14 @@ const difference = (before: string, now: string): string => {
   return [...missing, ...fresh.filter((line) => !old.includes(line)).map((line) => `+ ${line}`)].join("\n");
 };
 
+/** What the agent has written so far: to the node's own objects, and to its pods'. */
+const repairs = async (): Promise<number> =>
+  (await lab.kernelWrites("node1")) + lab.log("node1").split(" mended ").length;
+
 /** @returns milliseconds after which node1 was as before. */
 async function heals({ what, script }: Damage): Promise<number> {
   const before = await lab.on("node1", fingerprint);
-  const writes = await lab.kernelWrites("node1");
+  const writes = await repairs();
   const damaged = await lab.on("node1", `set -e\n${variables}${script}\nset +e\n${fingerprint}`);
   let now = damaged;
   const took = await until(
@@ -81,9 +86,7 @@ async function heals({ what, script }: Damage): Promise<number> {
     },
     () => `${what} heals:\n${difference(before, now)}`,
   );
-  const healed =
-    damaged !== before || (await lab.kernelWrites("node1")) > writes || lab.log("node1").includes("mended");
-  expect(healed, `${what}: nothing was damaged`).toBe(true);
+  expect(await repairs(), `${what}: nothing was damaged`).toBeGreaterThan(writes);
   return took;
 }
 

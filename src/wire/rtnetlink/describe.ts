@@ -208,12 +208,27 @@ const netnsId: Omit<MessageFormat, "name"> = {
   attributes: { 1: ["nsid", "i32"], 3: ["fd", "u32"] },
 };
 
+const netconf: Omit<MessageFormat, "name"> = {
+  headerLength: 4,
+  header: (header) => family(header[0] ?? 0),
+  attributes: {
+    1: ["ifindex", "i32"],
+    2: ["forwarding", "i32"],
+    3: ["rp-filter", "i32"],
+    4: ["mc-forwarding", "i32"],
+    5: ["proxy-neigh", "i32"],
+    6: ["ignore-routes-with-linkdown", "i32"],
+    9: ["bc-forwarding", "i32"],
+  },
+};
+
 const kinds = [
   ["LINK", types.RTM_NEWLINK, link],
   ["ADDR", types.RTM_NEWADDR, address],
   ["ROUTE", types.RTM_NEWROUTE, route],
   ["NEIGH", types.RTM_NEWNEIGH, neighbour],
   ["RULE", types.RTM_NEWRULE, rule],
+  ["NETCONF", types.RTM_NEWNETCONF, netconf],
   ["NSID", types.RTM_NEWNSID, netnsId],
 ] as const;
 
