@@ -1,6 +1,7 @@
 import { benchCni } from "./cni.ts";
 import type { Row } from "./report.ts";
 import type { Bench } from "./run.ts";
+import { benchThroughput } from "./throughput.ts";
 
 export interface Benchmark {
   readonly title: string;
@@ -17,6 +18,13 @@ export const benches = {
       "turns, each in a node's network namespace of its own; IPv4, no masquerade by the plugin. The second of Debian's " +
       "configurations is what Flannel's plugin delegates to.",
     run: benchCni,
+  },
+  throughput: {
+    title: "Pod to pod",
+    about:
+      "One TCP stream (`iperf3`) and one datagram there and back at a time, through a lab's cluster and through the same " +
+      "topology with the same masquerade and forwarding rules laid by hand with `ip` and `nft` (`bench/by-hand.ts`).",
+    run: benchThroughput,
   },
 } as const satisfies Record<string, Benchmark>;
 

@@ -1,9 +1,13 @@
 import { closeFile } from "../src/kernel/file.ts";
 import { createNetns, inNetns } from "../src/kernel/netns.ts";
 
-/** A network namespace without a name: it is gone with this process, however that ends. */
+/** A network namespace, by default a new one without a name: it is gone with this process, however that ends. */
 export class Namespace {
-  readonly fd: number = createNetns();
+  readonly fd: number;
+
+  constructor(fd = createNetns()) {
+    this.fd = fd;
+  }
 
   /** As other processes can open it. */
   get path(): string {
@@ -21,6 +25,11 @@ export class Namespace {
     const result = this.enter(() => Bun.spawnSync(words, { stdout: "pipe", stderr: "pipe", timeout: 60_000 }));
     if (result.exitCode === 0) return result.stdout.toString();
     throw new Error(`${command}: exit ${result.exitCode}: ${result.stderr.toString().trim()}`);
+  }
+
+  /** The same in the background, until it is killed. */
+  start(command: string): Bun.Subprocess {
+    return this.enter(() => Bun.spawn(command.split(" "), { stdio: ["ignore", "ignore", "ignore"] }));
   }
 
   close(): void {

@@ -42,10 +42,12 @@ export function compare(input: {
   readonly unit: string;
   readonly ours: readonly number[];
   readonly theirs: readonly number[];
+  /** What the ratio is taken of, where turns had several values each: one value for each turn. */
+  readonly pairs?: { readonly ours: readonly number[]; readonly theirs: readonly number[] };
   readonly goal: Range;
 }): Comparison {
-  const { ours, theirs, ...rest } = input;
-  return { ...rest, ours: summarize(ours), theirs: summarize(theirs), ...pairedRatio(ours, theirs) };
+  const { ours, theirs, pairs = { ours, theirs }, ...rest } = input;
+  return { ...rest, ours: summarize(ours), theirs: summarize(theirs), ...pairedRatio(pairs.ours, pairs.theirs) };
 }
 
 const isReached = ({ ratio, goal }: Comparison): boolean =>
