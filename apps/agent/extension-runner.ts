@@ -5,6 +5,8 @@ import type { ExtensionCommand, ExtensionCommands } from "../../src/model/node-s
 
 /** A command that hangs must not keep every other peer from being served. Milliseconds. */
 const timeout = 30_000;
+/** A failed PreStartupCommand is run again. Milliseconds. */
+const retryMs = 10_000;
 
 /**
  * Runs the configured texts of backend extension, as root, by `sh -c`, one after another: an administrator's script may
@@ -16,6 +18,7 @@ export class ExtensionRunner {
   readonly #problems = new Map<string, Problem>();
   readonly #changed: () => void;
   #started = false;
+  #preStartup: { readonly shell: string; output?: string } | undefined;
   #tail: Promise<void> = Promise.resolve();
 
   constructor(log: Log, changed: () => void) {
@@ -27,26 +30,44 @@ export class ExtensionRunner {
     return [...this.#problems.values()];
   }
 
-  /** Before the subnet is claimed. @returns what the command printed, for the lease's BackendData. */
-  async preStartup(command: ExtensionCommand): Promise<string> {
-    return (await this.#run("PreStartupCommand", command)).trim();
+  /**
+   * PreStartupCommand, once for each text of it, before the subnet is claimed. A failed one is run again after a while.
+   * @returns what it printed, for the lease's BackendData; undefined while it has not succeeded.
+   */
+  preStartup(shell: string): string | undefined {
+    if (this.#preStartup?.shell === shell) return this.#preStartup.output;
+    const started: { readonly shell: string; output?: string } = { shell };
+    this.#preStartup = started;
+    const name = "PreStartupCommand";
+    const run = async () => {
+      started.output = (await this.#run(name, { shell, environment: {}, stdin: "\n" })).trim();
+    };
+    this.#queue(name, run, () => {
+      setTimeout(() => {
+        this.#preStartup = undefined;
+        this.#changed();
+      }, retryMs).unref();
+    });
+    void this.#tail.then(this.#changed);
+    return undefined;
   }
 
   /** Queues what differs from what was run last. Failed commands are run again at the next change. */
   update(commands: ExtensionCommands): void {
-    if (!this.#started && commands.postStartup !== undefined) this.#queue("PostStartupCommand", commands.postStartup);
+    if (!this.#started && commands.postStartup !== undefined)
+      this.#queueCommand("PostStartupCommand", commands.postStartup);
     this.#started = true;
     const wanted = new Map(commands.peers.map((peer) => [peer.peer, peer]));
     for (const [peer, served] of this.#served) {
       if (wanted.has(peer)) continue;
       this.#served.delete(peer);
-      if (served.remove !== undefined) this.#queue(`SubnetRemoveCommand for ${peer}`, served.remove);
+      if (served.remove !== undefined) this.#queueCommand(`SubnetRemoveCommand for ${peer}`, served.remove);
     }
     for (const { peer, add, remove } of commands.peers) {
       const content = JSON.stringify(add ?? null);
       if (this.#served.get(peer)?.add === content) continue;
       this.#served.set(peer, { add: content, remove });
-      if (add !== undefined) this.#queue(`SubnetAddCommand for ${peer}`, add, () => this.#served.delete(peer));
+      if (add !== undefined) this.#queueCommand(`SubnetAddCommand for ${peer}`, add, () => this.#served.delete(peer));
     }
   }
 
@@ -55,10 +76,14 @@ export class ExtensionRunner {
     return this.#tail;
   }
 
-  #queue(what: string, command: ExtensionCommand, failed: () => void = () => {}): void {
+  #queueCommand(what: string, command: ExtensionCommand, failed?: () => void): void {
+    this.#queue(what, async () => void (await this.#run(what, command)), failed);
+  }
+
+  #queue(what: string, work: () => Promise<void>, failed: () => void = () => {}): void {
     this.#tail = this.#tail.then(async () => {
       try {
-        await this.#run(what, command);
+        await work();
         if (this.#problems.delete(what)) this.#changed();
       } catch (error) {
         failed();

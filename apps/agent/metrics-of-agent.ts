@@ -13,7 +13,7 @@ export function metricsOf(agent: Agent, pods: Pods, prober: PeerProber | undefin
   return [
     { ...gauge("twill_build_info", "Version of the running agent", 1), values: [{ labels: { version }, value: 1 }] },
     gauge("twill_ready", "1 when pods can be added", agent.waitingFor.length === 0 ? 1 : 0),
-    gauge("twill_datastore_reachable", "1 when the datastore answers", agent.storeState.reachable ? 1 : 0),
+    gauge("twill_datastore_reachable", "1 when the datastore answers", agent.storeHealth.reachable ? 1 : 0),
     gauge(
       "twill_configuration_valid",
       "0 when the newest network configuration is invalid and the last good one stays in force",

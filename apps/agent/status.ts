@@ -20,7 +20,7 @@ export interface StatusSources {
 /** What this agent knows and measured, from the parts that know it. */
 export function statusOf(sources: StatusSources): AgentStatus {
   const { options, agent, pods, now, startedAt } = sources;
-  const { source, state, underlay, storeState, dataplane } = agent;
+  const { source, state, underlay, storeHealth, dataplane } = agent;
   const { network } = source;
   return {
     node: options.nodeName,
@@ -50,9 +50,9 @@ export function statusOf(sources: StatusSources): AgentStatus {
     addresses: pods.counts(),
     datastore: {
       url: options.datastore,
-      reachable: storeState.reachable,
-      since: storeState.since,
-      ...(storeState.reason === undefined ? {} : { reason: storeState.reason }),
+      reachable: storeHealth.reachable,
+      since: storeHealth.awaySince,
+      ...(storeHealth.reason === undefined ? {} : { reason: storeHealth.reason }),
     },
     nodes: nodesOf(sources),
     problems: agent.problems,
