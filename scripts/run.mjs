@@ -19,6 +19,7 @@ try {
     format: () => run("check.ts", ["--write"]),
     bench: () => run("bench.ts", args),
     docs: () => run("docs.ts", args),
+    image: () => run("image.ts", args),
   };
   const script = scripts[command];
   if (script === undefined) throw new Error(`unknown command "${command}"; known: ${Object.keys(scripts).join(", ")}`);
