@@ -126,11 +126,15 @@ export class Advertiser {
   }
 }
 
-/** The address of the other machine, when the stored object is not ours. A damaged object is nobody's: it is overwritten. */
+/**
+ * The address of the other machine, when the stored object is not ours. The same address is the same machine, installed
+ * anew; a damaged object is nobody's. Both are overwritten.
+ */
 function otherMachine(lease: Lease, value: Uint8Array, decode: AdvertiserOptions["decode"]): string | undefined {
   try {
     const stored = decode(lease.node, value);
     if (stored.id === undefined || lease.id === undefined || stored.id === lease.id) return undefined;
+    if (stored.addresses.some((address) => lease.addresses.includes(address))) return undefined;
     return stored.addresses.join(", ");
   } catch (error) {
     if (error instanceof TwillError) return undefined;

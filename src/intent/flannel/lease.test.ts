@@ -33,6 +33,11 @@ describe("the nodes object", () => {
     expect(decodeLease(new TextEncoder().encode(stored))).toEqual(lease);
   });
 
+  test("the id of the machine is kept, where there is one", () => {
+    const named: Lease = { ...lease, id: "0123456789abcdef" };
+    expect(decodeLease(encodeLease(named))).toEqual(named);
+  });
+
   test("fields of a later writer are left alone, a later version is unsupported", () => {
     expect(decodeLease(bytes({ ...JSON.parse(stored), colour: "red" }))).toEqual(lease);
     expect(() => decodeLease(bytes({ version: 2, everything: "else" }))).toThrow(
@@ -48,6 +53,7 @@ describe("the nodes object", () => {
     [{ node: "Node1" }, "is not a node name"],
     [{ node: "a".repeat(254) }, "is not a node name"],
     [{ node: "" }, "is not a node name"],
+    [{ id: "../x" }, "is not the id of a machine"],
     [{ subnets: ["10.244.1.1/24"] }, "host bits set"],
     [{ subnets: ["127.0.0.0/8"] }, "loopback"],
     [{ subnets: ["0.0.0.0/0"] }, "cannot be a node's subnet"],

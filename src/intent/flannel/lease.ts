@@ -18,6 +18,7 @@ const maxLength = 1 << 16;
 const fields = {
   version: required(integer({ min: 1, max: version, meaning: "Version of this object." })),
   node: required(text({ meaning: "Name of the node.", parse: parseNodeName })),
+  id: text({ meaning: "Which machine of that name.", parse: parseMachine }),
   subnets: required(list({ of: text({ parse: parseSubnet }), max: 64, meaning: "Its pods' subnets." })),
   addresses: required(list({ of: text({ parse: parseUnderlay }), max: 2, meaning: "How to reach it." })),
   backendType: required(text({ meaning: "Backend that it runs.", parse: parseBackendType })),
@@ -51,6 +52,7 @@ export function decodeLease(bytes: Uint8Array, source = "a node's lease"): Lease
   }
   return {
     node: values.node,
+    ...(values.id !== undefined && { id: values.id }),
     subnets: values.subnets,
     addresses: values.addresses,
     backendType: values.backendType,
@@ -78,6 +80,11 @@ export function parseUnderlay(text: string): Address {
   const reason = unusableFor(`${address}/${familyOf(address) === 4 ? 32 : 128}` as Prefix);
   if (reason !== undefined) throw new TwillError("invalid", `${address} cannot be a node's address: ${reason}`);
   return address;
+}
+
+function parseMachine(text: string): string {
+  if (/^[0-9a-zA-Z-]{1,64}$/.test(text)) return text;
+  throw new TwillError("invalid", `${JSON.stringify(text.slice(0, 80))} is not the id of a machine`);
 }
 
 export function parseBackendType(text: string): string {
