@@ -66,8 +66,8 @@ is left alone; "twill delete node NAME" gives the node's subnet back.
       const folders = madeFolders(flags.stateDir);
       return [
         ...removeFile(flags.subnetFile),
-        ...removeFolder(flags.runDir),
-        ...removeFolder(flags.stateDir),
+        ...removeFolder(flags.runDir, folders.includes(flags.runDir), runFiles),
+        ...removeFolder(flags.stateDir, folders.includes(flags.stateDir), stateFiles),
         ...removeEmpty(folders),
       ];
     });
@@ -133,10 +133,17 @@ function removeFile(path: string): string[] {
   return [path];
 }
 
-function removeFolder(path: string): string[] {
+/** What the agent keeps in its two folders, temporary files of a crash included. */
+const runFiles = /^(agent\.sock|agent\.sock\.lock|pending)$/;
+const stateFiles =
+  /^((addresses|.*\.network)\.db(-wal|-shm|-journal)?|(node|sysctls|folders|net-conf\.last-good)\.json|cache|\..*\.tmp)$/;
+
+/** A folder that was there before (a mounted volume, or one that somebody shares with us) stays, without what is ours. */
+function removeFolder(path: string, made: boolean, ours: RegExp): string[] {
   if (!existsSync(path)) return [];
-  rmSync(path, { recursive: true });
-  return [path];
+  const paths = made ? [path] : readdirSync(path).flatMap((name) => (ours.test(name) ? [join(path, name)] : []));
+  for (const each of paths) rmSync(each, { recursive: true });
+  return paths;
 }
 
 /** Folders that the agent made, innermost first; one that holds somebody else's files stays. */

@@ -28,7 +28,7 @@ async function expectFollowed(lab: FaultLab, node: string): Promise<void> {
 
 test("a configuration in the datastore that became invalid: the last good one stays in force, over a restart too", async () => {
   await using lab = await FaultLab.up({ nodes: 2, subnets: 1, pods: 1, config: good });
-  await lab.setConfig(bad);
+  await lab.storeConfig(bad);
   await expectRefused(lab, "node1");
   expect(await lab.brokenPaths(0)).toEqual([]);
   await lab.agent("node1", "kill");
@@ -36,7 +36,7 @@ test("a configuration in the datastore that became invalid: the last good one st
   await expectRefused(lab, "node1");
   await lab.call("addPod", { node: "node1", pod: "late" });
   expect(await lab.brokenPaths(2)).toEqual([]);
-  await lab.setConfig(hostGateway);
+  await lab.storeConfig(hostGateway);
   for (const node of ["node1", "node2"]) await expectFollowed(lab, node);
   expect(await lab.brokenPaths()).toEqual([]);
 }, 60_000);

@@ -122,14 +122,14 @@ export class FaultLab extends TestLab {
     return `embedded:${join(this.directory, "store", "cluster.db")}`;
   }
 
-  /** Stores it as it is: what `twill config set` would refuse too. */
-  async setConfig(config: unknown): Promise<void> {
-    const text = typeof config === "string" ? config : JSON.stringify(config);
+  /** As it is: what `twill config set` would refuse too. */
+  async storeConfig(config: unknown): Promise<void> {
+    const text = new TextEncoder().encode(typeof config === "string" ? config : JSON.stringify(config));
     const store = await openDatastore(this.datastore);
     try {
       const before = await store.get("config", "network");
-      if (before === undefined) throw new Error("no configuration is stored");
-      await store.update("config", "network", new TextEncoder().encode(text), before.revision);
+      if (before === undefined) await store.create("config", "network", text);
+      else await store.update("config", "network", text, before.revision);
     } finally {
       await store.close();
     }

@@ -74,7 +74,7 @@ afterAll(() => lab?.[Symbol.asyncDispose]());
 for (const { to, config, has, hasNot } of steps) {
   test(`agents restarted with ${to}: nothing of before is left, and new pods reach each other`, async () => {
     for (const node of nodes) await lab.agent(node, "stop");
-    await lab.setConfig(config);
+    await lab.storeConfig(config);
     for (const node of nodes) await lab.agent(node, "start");
     for (const node of nodes) {
       let found = "";
