@@ -12,6 +12,7 @@ const packages: Readonly<Record<string, string>> = {
   strace: "strace",
   iptables: "iptables",
   unshare: "util-linux",
+  openssl: "openssl",
   "/usr/lib/cni/bridge": "containernetworking-plugins",
 };
 

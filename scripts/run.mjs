@@ -15,6 +15,7 @@ try {
     build: () => run("build.ts", args),
     lab: () => run("lab.ts", args),
     test: () => run("test.ts", args),
+    "test:cluster": () => run("test.ts", ["--cluster", ...args]),
     check: () => run("check.ts", args),
     format: () => run("check.ts", ["--write"]),
     bench: () => run("bench.ts", args),

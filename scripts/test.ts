@@ -1,14 +1,20 @@
 /**
  * `npm test`: all tests, or those named: `npm test -- src/ipam test/lab`. Prints `N passed, N failed` last.
+ * `npm run test:cluster`: those of test/cluster, which need Go and minutes: real Kubernetes is built for them, once.
  * Tests that touch the kernel make network namespaces of their own, so they need root, or a user namespace in which
  * we are root: without root this re-executes itself under util-linux's unshare.
  */
 import { join } from "node:path";
+import { kubernetesBinary } from "../lab/kubernetes/binaries.ts";
 import { build, isCurrent, root } from "./build.ts";
 import { installPackages } from "./packages.ts";
 
+const wanted = process.argv.slice(2).filter((argument) => argument !== "--cluster");
+const cluster = process.argv.includes("--cluster");
+
 installPackages();
-if (process.getuid?.() !== 0) {
+// Not for a cluster: in a network namespace of its own nothing can be fetched to build it from.
+if (process.getuid?.() !== 0 && !cluster) {
   const inside = Bun.spawnSync(
     [
       "unshare",
@@ -27,8 +33,13 @@ if (process.getuid?.() !== 0) {
   process.exit(inside.exitCode);
 }
 if (!isCurrent()) build();
+if (cluster) {
+  for (const program of ["etcd", "kube-apiserver"] as const) {
+    await kubernetesBinary(program, (line) => process.stderr.write(`twill: ${line}\n`));
+  }
+}
 
-const wanted = process.argv.slice(2);
+const everything = cluster ? ["test/cluster"] : ["src", "apps", "lab", "test", "scripts"];
 const started = performance.now();
 const child = Bun.spawn(
   [
@@ -36,7 +47,8 @@ const child = Bun.spawn(
     "test",
     "--timeout",
     "60000",
-    ...(wanted.length > 0 ? wanted : ["src", "apps", "lab", "test", "scripts"]),
+    ...(cluster ? [] : ["--path-ignore-patterns=test/cluster/**"]),
+    ...(wanted.length > 0 ? wanted : everything),
   ],
   {
     cwd: root,

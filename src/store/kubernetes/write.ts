@@ -1,0 +1,40 @@
+import { isCode } from "../../base/errors.ts";
+import type { Random } from "../../base/random.ts";
+import type { KubernetesObject } from "./object.ts";
+import { isAmbiguous } from "./transport.ts";
+
+/**
+ * Carried by what we write, another one each time. It tells, when the answer to a write was lost, whether the write
+ * happened; and makes a write that changes nothing else a new resource version, which an API server would not give it.
+ */
+export const WRITE = "twill.dev/write";
+
+export const newWriteId = (random: Random): string => random.bytes(12).toHex();
+export const hasWriteId = (object: KubernetesObject | undefined, id: string): boolean =>
+  object?.metadata.annotations?.[WRITE] === id;
+
+const ATTEMPTS = 3;
+
+/**
+ * Carries a write out once, also when the answer is lost. `landed`: what the write made, if it is found to have
+ * happened. @throws TwillError as `attempt` does.
+ */
+export async function writeOnce<T>(attempt: () => Promise<T>, landed: () => Promise<T | undefined>): Promise<T> {
+  let unsure = false;
+  for (let attempts = 1; ; attempts++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const lost = isAmbiguous(error) && attempts < ATTEMPTS;
+      unsure ||= isAmbiguous(error);
+      // "exists", "conflict" or "not-found" may be what an earlier attempt of ours left.
+      const settled = ["exists", "conflict", "not-found"].some((code) => isCode(error, code as "exists"));
+      if (!lost && !(unsure && settled)) throw error;
+      const found = await landed().catch(() => {
+        throw error;
+      });
+      if (found !== undefined) return found;
+      if (!lost) throw error;
+    }
+  }
+}
