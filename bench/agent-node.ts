@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { callAgent } from "../src/rpc/client.ts";
 import { Namespace } from "./namespace.ts";
 
 /** Private to the benchmark's namespace, which has no way out: nothing of it is ever sent anywhere. */
@@ -43,15 +44,24 @@ export class AgentNode {
         "--cni-conf-dir",
         join(folder, "cni"),
       ],
-      ...["--healthz-port", "0", "--peer-port", "0", ...flags],
+      ...flags,
     ];
     this.#agent = this.netns.enter(() => Bun.spawn(command, { stdio: ["ignore", log, log] }));
-    const conflist = join(folder, "cni/10-twill.conflist");
     const deadline = performance.now() + 60_000;
-    while (!existsSync(conflist)) {
+    while (!this.#isReady()) {
       if (this.#agent.exitCode !== null || performance.now() > deadline)
         throw new Error(`the agent does not start:\n${readFileSync(join(folder, "agent.log"), "utf8").slice(-2000)}`);
-      await Bun.sleep(5);
+      await Bun.sleep(2);
+    }
+  }
+
+  /** As a container runtime asks; the conflist alone may be of an agent before. */
+  #isReady(): boolean {
+    try {
+      const call = { variables: { CNI_COMMAND: "STATUS" }, config: JSON.stringify(this.pluginConfig()) };
+      return callAgent("cni", call, { path: join(this.folder, "run/agent.sock"), timeout: 60_000 }).status === 0;
+    } catch {
+      return false;
     }
   }
 

@@ -1,4 +1,5 @@
 import { benchCni } from "./cni.ts";
+import { benchReconcile } from "./reconcile.ts";
 import type { Row } from "./report.ts";
 import type { Bench } from "./run.ts";
 import { benchThroughput } from "./throughput.ts";
@@ -25,6 +26,13 @@ export const benches = {
       "One TCP stream (`iperf3`) and one datagram there and back at a time, through a lab's cluster and through the same " +
       "topology with the same masquerade and forwarding rules laid by hand with `ip` and `nft` (`bench/by-hand.ts`).",
     run: benchThroughput,
+  },
+  reconcile: {
+    title: "Many nodes",
+    about:
+      "One node's agent, VXLAN, and peers that are leases in its embedded datastore: until every route, neighbour and FDB " +
+      "entry is in the kernel; what one node more costs; what a restart writes when everything is in place.",
+    run: benchReconcile,
   },
 } as const satisfies Record<string, Benchmark>;
 

@@ -76,7 +76,8 @@ function layNode(router: Namespace, node: Namespace, number: number, { tunnel }:
 function layPod(node: Namespace, pod: Namespace, name: string, address: string, mtu: number): void {
   node.run(`ip link add ${name} mtu ${mtu} type veth peer name eth0 mtu ${mtu} netns ${pod.path}`);
   node.run(`ip link set ${name} up`);
-  node.run(`sysctl -qw net.ipv4.conf.${name}.proxy_arp=1 net.ipv4.neigh.${name}.proxy_delay=0`);
+  // rp_filter as Twill sets it: a pod cannot send with another's address. It costs 0.2 µs a packet.
+  node.run(`sysctl -qw net.ipv4.conf.${name}.proxy_arp=1 net.ipv4.conf.${name}.rp_filter=1`);
   node.run(`ip route add ${address} dev ${name}`);
   pod.run(`ip addr add ${address}/32 dev eth0`);
   pod.run("ip link set eth0 up");

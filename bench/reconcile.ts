@@ -1,0 +1,139 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { type Address, parseAddress } from "../src/base/address.ts";
+import { parsePrefix } from "../src/base/prefix.ts";
+import { encodeLease } from "../src/intent/flannel/lease.ts";
+import type { Rtnl } from "../src/kernel/rtnl.ts";
+import { openRtnl } from "../src/kernel/rtnl-socket.ts";
+import { TWILL_ROUTE_PROTOCOL } from "../src/objects/route.ts";
+import type { Datastore } from "../src/store/datastore.ts";
+import { openDatastore } from "../src/store/open.ts";
+import { AgentNode } from "./agent-node.ts";
+import type { Figure } from "./report.ts";
+import type { Bench } from "./run.ts";
+import { summarize } from "./statistics.ts";
+
+const sizes = [0, 1_000, 5_000];
+const changes = 20;
+/** The agent's own subnet comes from behind those that the peers have. */
+const network = { Network: "10.0.0.0/8", SubnetLen: 24, SubnetMin: "10.200.0.0", Backend: { Type: "vxlan" } };
+const metricsUrl = "http://127.0.0.1:9099/metrics";
+
+/**
+ * One node in a cluster of many: the peers are their leases in the datastore. Whether the kernel is as it should be is asked
+ * of the kernel; how much was written to it, of the agent's counters.
+ */
+export async function benchReconcile({ programs, folder, progress }: Bench): Promise<Figure[]> {
+  const rows: Figure[] = [];
+  for (const peers of sizes) {
+    progress(`${peers} peers: writing their leases`);
+    const own = join(folder, String(peers));
+    mkdirSync(own);
+    const node = new AgentNode(programs, own, network);
+    const store = await openDatastore(`embedded:${node.datastore}`);
+    const rtnl = openRtnl({ netns: node.netns.fd });
+    try {
+      await Promise.all(Array.from({ length: peers }, (_, peer) => store.create("nodes", nameOf(peer), lease(peer))));
+      progress(`${peers} peers: measuring`);
+      for (const [what, value, reached] of await measure(node, store, rtnl, peers))
+        rows.push({ what: `${peers} peers: ${what}`, value, ...(reached === undefined ? {} : { reached }) });
+      await node.stop();
+    } finally {
+      rtnl.close();
+      await store.close();
+      node.close();
+    }
+  }
+  return rows;
+}
+
+type Finding = readonly [what: string, value: string, reached?: boolean];
+
+async function measure(node: AgentNode, store: Datastore, rtnl: Rtnl, peers: number): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const started = performance.now();
+  const ready = node.start();
+  const samples = peers === 0 ? [] : [0, 0.25, 0.5, 0.75, 1].map((share) => Math.floor(share * (peers - 1)));
+  for (const peer of samples) await until(() => isRouted(rtnl, peer), 60_000);
+  await ready;
+  const elapsed = performance.now() - started;
+  const entries = kernelEntries(rtnl);
+  const complete = entries.every((count) => count === peers);
+  findings.push(["first start, from the process to the last entry and ready", milliseconds(elapsed)]);
+  findings.push(["routes, neighbours and FDB entries then", entries.join(", "), complete]);
+
+  const before = kernelWrites(node);
+  const times: number[] = [];
+  for (let change = 0; change < changes; change++) {
+    const peer = peers + change;
+    await store.create("nodes", nameOf(peer), lease(peer));
+    const written = performance.now();
+    await until(() => isRouted(rtnl, peer), 10_000);
+    times.push(performance.now() - written);
+  }
+  const each = (kernelWrites(node) - before) / changes;
+  const { p50, p99 } = summarize(times);
+  findings.push(["a node more, from its lease to its route, p50 / p99", `${p50.toFixed(1)} / ${p99.toFixed(1)} ms`]);
+  findings.push(["kernel writes for it", String(each), each === writesOfOnePeer]);
+
+  await node.stop();
+  const again = performance.now();
+  await node.start();
+  findings.push([
+    "restart with everything in place, from the process to ready",
+    milliseconds(performance.now() - again),
+  ]);
+  const writes = kernelWrites(node);
+  findings.push(["kernel writes of the restart", String(writes), writes === 0]);
+  return findings;
+}
+
+/** Neighbour, FDB entry, route. */
+const writesOfOnePeer = 3;
+
+const milliseconds = (value: number): string => `${value.toFixed(0)} ms`;
+const nameOf = (peer: number): string => `peer-${peer}`;
+const high = (peer: number): number => Math.floor(peer / 256);
+const low = (peer: number): number => peer % 256;
+const podOf = (peer: number): Address => parseAddress(`10.${high(peer)}.${low(peer)}.2`);
+
+function lease(peer: number): Uint8Array {
+  const hex = (value: number) => value.toString(16).padStart(2, "0");
+  return encodeLease({
+    node: nameOf(peer),
+    subnets: [parsePrefix(`10.${high(peer)}.${low(peer)}.0/24`)],
+    addresses: [parseAddress(`172.16.${high(peer)}.${low(peer)}`)],
+    backendType: "vxlan",
+    backendData: { 4: { VNI: 1, VtepMAC: `0e:00:00:00:${hex(high(peer))}:${hex(low(peer))}` } },
+  });
+}
+
+function isRouted(rtnl: Rtnl, peer: number): boolean {
+  const device = rtnl.link("flannel.1")?.index;
+  return device !== undefined && rtnl.routeTo(podOf(peer)).device === device;
+}
+
+async function until(holds: () => boolean, patience: number): Promise<void> {
+  const deadline = performance.now() + patience;
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error(`the kernel is not as it should be after ${patience / 1000} s`);
+    await Bun.sleep(1);
+  }
+}
+
+/** Routes, neighbours and FDB entries of the peers. */
+function kernelEntries(rtnl: Rtnl): number[] {
+  const device = rtnl.link("flannel.1")?.index ?? 0;
+  return [
+    rtnl.routes({ device }).filter(({ protocol }) => protocol === TWILL_ROUTE_PROTOCOL).length,
+    rtnl.neighbours({ device }).filter(({ state }) => state === "permanent").length,
+    rtnl.fdb({ device }).filter(({ mac }) => mac.startsWith("0e:00:00:00:")).length,
+  ];
+}
+
+function kernelWrites(node: AgentNode): number {
+  const metrics = node.netns.run(`${process.execPath} ${join(import.meta.dir, "fetch.ts")} ${metricsUrl}`);
+  return Array.from(metrics.matchAll(/^twill_kernel_writes_total\{[^}]*\} (\d+)$/gm), (match) =>
+    Number(match[1]),
+  ).reduce((sum, value) => sum + value, 0);
+}
