@@ -41,10 +41,10 @@ export class Dataplane {
   readonly #reconciler: Reconciler;
   readonly #table: NftTableKeeper;
   readonly #watch: RtnlWatch;
-  readonly #tableCheck: ReturnType<typeof setInterval>;
   readonly #resync: ReturnType<typeof setInterval>;
   readonly #writes: Record<string, number> = {};
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #tableCheck: ReturnType<typeof setInterval> | undefined;
   #due = Number.POSITIVE_INFINITY;
   #report: ApplyReport | undefined;
   #failure: Problem | undefined;
@@ -72,7 +72,6 @@ export class Dataplane {
       this.#reconciler.resync();
       this.#schedule(0);
     }, resyncEveryMs);
-    this.#tableCheck = setInterval(() => this.#checkTable(), tableCheckMs);
   }
 
   get problems(): readonly Problem[] {
@@ -153,6 +152,7 @@ export class Dataplane {
       this.#count(report.writes);
       this.#tableDirty = false;
       this.#tableFailure = undefined;
+      if (!this.#table.owned) this.#tableCheck ??= setInterval(() => this.#checkTable(), tableCheckMs);
     } catch (error) {
       this.#options.log.error("the nf_tables table could not be written", { error });
       this.#tableFailure = {
