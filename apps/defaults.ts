@@ -4,5 +4,6 @@ export const defaultRunDir = "/run/twill";
 export const defaultStateDir = "/var/lib/twill";
 export const defaultSubnetFile = "/run/flannel/subnet.env";
 export const defaultCniConfDir = "/etc/cni/net.d";
+export const defaultCniBinDir = "/opt/cni/bin";
 
 export const agentSocket = (runDir: string): string => `${runDir}/agent.sock`;

@@ -5,6 +5,7 @@ import { type Command, command, type Output, runCommand } from "./command.ts";
 import { bashCompletion, zshCompletion } from "./completion.ts";
 import { config } from "./config-command.ts";
 import { deleteCommand } from "./delete-command.ts";
+import { installCni } from "./install-cni-command.ts";
 import { labCommand } from "./lab-command.ts";
 import { uninstall } from "./uninstall-command.ts";
 
@@ -40,7 +41,18 @@ const completion = command({
 const root: Command = {
   name: "twill",
   summary: "Twill: the pod network of a Kubernetes cluster, whole",
-  subcommands: [status, get, config, deleteCommand, logLevel, labCommand, uninstall, completion, versionCommand],
+  subcommands: [
+    status,
+    get,
+    config,
+    deleteCommand,
+    logLevel,
+    labCommand,
+    installCni,
+    uninstall,
+    completion,
+    versionCommand,
+  ],
   help: `
 Start here:
   twill lab up        a cluster on this machine, with every path checked

@@ -14,6 +14,7 @@ import { madeFolders } from "../agent/files.ts";
 import { SysctlLedger } from "../agent/sysctl-ledger.ts";
 import { agentSocket, defaultCniConfDir, defaultRunDir, defaultStateDir, defaultSubnetFile } from "../defaults.ts";
 import { boolean, text } from "../flags.ts";
+import { removeInstalled } from "../install/installed-files.ts";
 import { command, type Output } from "./command.ts";
 
 const flags = {
@@ -65,6 +66,7 @@ is left alone; "twill delete node NAME" gives the node's subnet back.
     step("files", () => {
       const folders = madeFolders(flags.stateDir);
       return [
+        ...removeInstalled(flags.stateDir),
         ...removeFile(flags.subnetFile),
         ...removeFolder(flags.runDir, folders.includes(flags.runDir), runFiles),
         ...removeFolder(flags.stateDir, folders.includes(flags.stateDir), stateFiles),

@@ -29,6 +29,7 @@ const library = dlopen("libc.so.6", {
   connect: { args: [i32, ptr, u32], returns: i32 },
   eventfd: { args: [u32, i32], returns: i32 },
   execve: { args: [ptr, ptr, ptr], returns: i32 },
+  chroot: { args: [ptr], returns: i32 },
   chmod: { args: [ptr, u32], returns: i32 },
   flock: { args: [i32, i32], returns: i32 },
   fcntl: { args: [i32, i32, u64], returns: i32 },
