@@ -84,7 +84,7 @@ export class Agent {
     this.#parts = parts;
     const { options, memory, store, clock, random, log, pods } = parts;
     const update = () => this.#mark();
-    const sysctls = kernelSysctls();
+    const sysctls = kernelSysctls(undefined, options.sysctlDir);
     this.#health = new StoreHealth(clock, log);
     this.#files = new NodeFiles(options, log);
     this.#underlay = new UnderlayFinder({ rtnl: parts.rtnl, ethtool: parts.ethtool, sysctls }, options, log);

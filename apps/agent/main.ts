@@ -73,7 +73,7 @@ async function run(options: AgentOptions, log: RootLog): Promise<void> {
   const memory = NodeMemory.open(options.stateDir, systemRandom, options.nodeName, options.datastore);
   const store = lazyDatastore(options.datastore, { log, create: !memory.knowsDatastore });
   const onChange = () => parts.agent?.refresh();
-  const pods = new Pods({ options, kernel: openAttachKernel(), clock, log, onChange });
+  const pods = new Pods({ options, kernel: openAttachKernel(undefined, options.sysctlDir), clock, log, onChange });
   const peers = new Peers({
     store,
     node: options.nodeName,

@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import { type Address, tryAddress } from "../../src/base/address.ts";
 import { TwillError } from "../../src/base/errors.ts";
 import { levels } from "../../src/base/log.ts";
+import { procSysNet } from "../../src/kernel/sysctl.ts";
 import { defaultCniConfDir, defaultDatastore, defaultRunDir, defaultStateDir, defaultSubnetFile } from "../defaults.ts";
 import { boolean, choice, type FlagValues, list, number, optional, parseFlags, text } from "../flags.ts";
 
@@ -35,6 +36,11 @@ export const agentFlags = {
   stateDir: text(defaultStateDir, "what must survive a restart", "DIR"),
   runDir: text(defaultRunDir, "the agent's socket", "DIR"),
   bootIdFile: text("/proc/sys/kernel/random/boot_id", "changes with each boot: containers do not survive one", "FILE"),
+  sysctlDir: text(
+    procSysNet,
+    "where /proc/sys/net can be written: a container's own is read-only, so the host's is mounted elsewhere",
+    "DIR",
+  ),
   logLevel: choice("info", levels, "how much is logged; `twill log-level` changes it at run time"),
   logFormat: choice("text", ["text", "json"] as const, "one line of text or of JSON per message"),
 } as const;

@@ -19,16 +19,19 @@ export interface AttachKernel {
   close(): void;
 }
 
-/** @param netns of the node, an open descriptor; undefined: the process's own. */
-export function openAttachKernel(netns?: number): AttachKernel {
+/**
+ * @param netns of the node, an open descriptor; undefined: the process's own.
+ * @param sysctlDir where /proc/sys/net can be written.
+ */
+export function openAttachKernel(netns?: number, sysctlDir?: string): AttachKernel {
   const rtnl = openRtnl(netns === undefined ? {} : { netns });
   const deleter = new LinkDeleter(rtnl, netns);
   return {
-    node: { rtnl, sysctls: kernelSysctls(netns) },
+    node: { rtnl, sysctls: kernelSysctls(netns, sysctlDir) },
     inPod: (fd, work) => {
       const pod = openRtnl({ netns: fd });
       try {
-        return work({ rtnl: pod, sysctls: kernelSysctls(fd) });
+        return work({ rtnl: pod, sysctls: kernelSysctls(fd, sysctlDir) });
       } finally {
         pod.close();
       }

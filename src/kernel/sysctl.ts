@@ -18,6 +18,9 @@ export interface Sysctls {
 
 export type SysctlName = readonly string[];
 
+/** Where the kernel shows the settings of the namespace that opens them. */
+export const procSysNet = "/proc/sys/net";
+
 /** "net.ipv4.conf.eth0/100.rp_filter": dots and slashes change places, as sysctl(8) writes it. */
 export const formatSysctl = (name: SysctlName): string =>
   ["net", ...name].map((part) => part.replaceAll(".", "/")).join(".");
@@ -34,12 +37,14 @@ export function checkSysctl(name: SysctlName): void {
  * /proc/sys/net shows the namespace of the thread that opens a file in it, so the thread enters, opens, reads or writes, and
  * comes home, synchronously. Nothing is remembered: anybody may change a sysctl at any time.
  * @param netns descriptor; undefined is the thread's own namespace.
+ * @param folder the same directory of procfs mounted elsewhere: container runtimes make a container's own /proc/sys read-only.
  */
-export function kernelSysctls(netns?: number): Sysctls {
+export function kernelSysctls(netns?: number, folder = procSysNet): Sysctls {
+  const pathOf = (name: SysctlName): string => `${folder}/${name.join("/")}`;
   const within = <T>(work: () => T): T => (netns === undefined ? work() : inNetns(netns, work));
   const tryReadValue = (name: SysctlName): string | undefined => {
     checkSysctl(name);
-    return within(() => readFile(name));
+    return within(() => readFile(name, pathOf(name)));
   };
   return {
     tryRead: tryReadValue,
@@ -50,20 +55,19 @@ export function kernelSysctls(netns?: number): Sysctls {
     },
     write: (name, value) => {
       checkSysctl(name);
-      within(() => writeFile(name, value));
+      within(() => writeFile(name, pathOf(name), value));
     },
   };
 }
 
-const pathOf = (name: SysctlName): string => `/proc/sys/net/${name.join("/")}`;
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
-function readFile(name: SysctlName): string | undefined {
+function readFile(name: SysctlName, path: string): string | undefined {
   const details = { operation: "read sysctl", object: formatSysctl(name) };
   let fd: number;
   try {
-    fd = openFile(pathOf(name), O_RDONLY, 0, details);
+    fd = openFile(path, O_RDONLY, 0, details);
   } catch (error) {
     if (error instanceof TwillError && error.errno === ENOENT) return undefined;
     throw error;
@@ -78,9 +82,9 @@ function readFile(name: SysctlName): string | undefined {
   }
 }
 
-function writeFile(name: SysctlName, value: string): void {
+function writeFile(name: SysctlName, path: string, value: string): void {
   const details = { operation: "write sysctl", object: `${formatSysctl(name)} = ${value}` };
-  const fd = openFile(pathOf(name), O_WRONLY, 0, details);
+  const fd = openFile(path, O_WRONLY, 0, details);
   try {
     // One write: procfs takes no value in pieces.
     const result = tryWrite(fd, encoder.encode(value));
