@@ -1,0 +1,13 @@
+// Command kube-scheduler is Kubernetes' own, built from its Go module for the test clusters of this project.
+package main
+
+import (
+	"os"
+
+	"k8s.io/component-base/cli"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app"
+)
+
+func main() {
+	os.Exit(cli.Run(app.NewSchedulerCommand()))
+}

@@ -1,0 +1,3 @@
+module twill/lab/pause
+
+go 1.26.0
