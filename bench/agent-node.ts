@@ -1,4 +1,4 @@
-import { mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { callAgent } from "../src/rpc/client.ts";
 import { Namespace } from "./namespace.ts";
@@ -69,6 +69,15 @@ export class AgentNode {
   pluginConfig(): object {
     const list = JSON.parse(readFileSync(join(this.folder, "cni/10-twill.conflist"), "utf8"));
     return { ...list.plugins[0], cniVersion: list.cniVersion, name: list.name };
+  }
+
+  /** Milliseconds of processor time that the agent has used (/proc/PID/task/TID/schedstat). */
+  processor(): number {
+    const tasks = `/proc/${this.#agent?.pid}/task`;
+    const nanoseconds = readdirSync(tasks).map((task) =>
+      Number(readFileSync(join(tasks, task, "schedstat"), "utf8").split(" ")[0]),
+    );
+    return nanoseconds.reduce((sum, time) => sum + time, 0) / 1e6;
   }
 
   async stop(): Promise<void> {

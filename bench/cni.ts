@@ -1,10 +1,17 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AgentNode } from "./agent-node.ts";
+import { type Action, bridgeContestant, type Contestant, call, twillContestant } from "./cni-contestant.ts";
 import { Namespace } from "./namespace.ts";
 import { type Comparison, compare } from "./report.ts";
 import type { Bench } from "./run.ts";
-import { type Command, type Ended, runAlone, runTogether } from "./spawner.ts";
+import { summarize } from "./statistics.ts";
+
+const actions = ["ADD", "DEL"] as const;
+const goals: Readonly<Record<Action, number>> = { ADD: 0.6, DEL: 0.4 };
+const rounds = { alone: 200, together: 8 };
+const crowd = 50;
+/** Rounds that are not counted: page cache, first pods of a node, the agent's compiler. */
+const warmUp = 5;
 
 /**
  * CNI ADD and DEL as a container runtime sees them: from the start of the plugin's process to its end, result written.
@@ -13,155 +20,97 @@ import { type Command, type Ended, runAlone, runTogether } from "./spawner.ts";
  * no masquerade by the plugin on either side, and the same pods' namespaces again and again (a round leaves them as it
  * found them). All files of both lie on one file system.
  */
-const debian = "/usr/lib/cni";
-const goals = { ADD: 0.6, DEL: 0.4 };
-const rounds = { alone: 200, together: 6, pods: 50 };
-
-type Action = "ADD" | "DEL";
-
-/** One plugin on a node of its own. */
-interface Contestant {
-  readonly name: string;
-  readonly program: string;
-  readonly node: Namespace;
-  readonly folder: string;
-  readonly config: object;
-}
-
 export async function benchCni({ programs, folder, progress, scale }: Bench): Promise<Comparison[]> {
-  const agentNode = new AgentNode(programs, join(folder, "twill"), {
-    Network: "10.244.0.0/16",
-    Backend: { Type: "host-gw" },
-  });
+  const network = { Network: "10.244.0.0/16", Backend: { Type: "host-gw" } };
+  const agent = new AgentNode(programs, join(folder, "twill"), network);
+  const flannel = { isDefaultGateway: true, hairpinMode: true, mtu: 1450 };
   const peers = [
-    peer(folder, "bridge", "0.0.0.0/0", { isGateway: true }),
+    bridgeContestant(join(folder, "bridge"), "bridge", "0.0.0.0/0", { isGateway: true }),
     // isDefaultGateway brings the default route itself.
-    peer(folder, "bridge, as Flannel's", "10.245.0.0/16", { isDefaultGateway: true, hairpinMode: true, mtu: 1450 }),
+    bridgeContestant(join(folder, "flannel"), "bridge, as Flannel's", "10.245.0.0/16", flannel),
   ];
-  const pods = Array.from({ length: rounds.pods }, () => new Namespace());
+  const pods = Array.from({ length: crowd }, () => new Namespace());
   try {
-    await agentNode.start("--address-reuse-delay", "0");
-    const ours: Contestant = {
-      name: "twill-cni",
-      program: join(programs, "twill-cni"),
-      node: agentNode.netns,
-      folder: agentNode.folder,
-      config: agentNode.pluginConfig(),
-    };
-    const contestants = [ours, ...peers];
-    for (const contestant of contestants) writeFileSync(configOf(contestant), JSON.stringify(contestant.config));
-
-    const alone = new Samples();
-    const aloneRounds = Math.ceil(rounds.alone * scale);
-    for (let round = -5; round < aloneRounds; round++) {
-      progress(`CNI, one at a time: ${Math.max(0, round)} of ${aloneRounds}`);
-      const pod = pods[(round + 5) % pods.length];
-      for (const contestant of contestants)
-        for (const action of ["ADD", "DEL"] as const) {
-          const [ended] = carryOut(contestant, action, pod === undefined ? [] : [pod], `alone${round}`);
-          if (round >= 0 && ended !== undefined) alone.add(contestant.name, action, ended.milliseconds);
-        }
+    await agent.start("--address-reuse-delay", "0");
+    const ours = twillContestant(programs, agent);
+    const rows: Comparison[] = [];
+    for (const [name, count, how] of [
+      ["one at a time", Math.ceil(rounds.alone * scale), pods.slice(0, 1)],
+      [`${crowd} at once`, Math.ceil(rounds.together * scale), pods],
+    ] as const) {
+      const samples = measure([ours, ...peers], how, count, (done) => progress(`CNI, ${name}: ${done} of ${count}`));
+      for (const peer of peers)
+        for (const action of actions)
+          rows.push(
+            ...comparisons(
+              `${action}, ${name}`,
+              goals[action],
+              samples(ours, action),
+              samples(peer, action),
+              peer.name,
+            ),
+          );
     }
-
-    const together = new Samples();
-    const wall = new Samples();
-    const togetherRounds = Math.max(2, Math.ceil(rounds.together * scale));
-    for (let round = -1; round < togetherRounds; round++) {
-      progress(`CNI, ${rounds.pods} at once: ${Math.max(0, round)} of ${togetherRounds}`);
-      for (const contestant of contestants)
-        for (const action of ["ADD", "DEL"] as const) {
-          const started = performance.now();
-          const all = carryOut(contestant, action, pods, `together${round}`);
-          if (round < 0) continue;
-          wall.add(contestant.name, action, performance.now() - started);
-          for (const { milliseconds } of all) together.add(contestant.name, action, milliseconds);
-        }
-    }
-    await agentNode.stop();
-    return peers.flatMap((other) =>
-      (["ADD", "DEL"] as const).flatMap((action) => {
-        const row = (what: string, samples: Samples) =>
-          compare({
-            what: `${action}, ${what}`,
-            against: other.name,
-            unit: "ms",
-            ours: samples.of(ours.name, action),
-            theirs: samples.of(other.name, action),
-            goal: { most: goals[action] },
-          });
-        return [
-          row("one at a time", alone),
-          row(`each of ${rounds.pods} at once`, together),
-          row(`all of ${rounds.pods} at once`, wall),
-        ];
-      }),
-    );
+    await agent.stop();
+    return rows;
   } finally {
     for (const netns of [...pods, ...peers.map(({ node }) => node)]) netns.close();
-    agentNode.close();
+    agent.close();
   }
 }
 
-/** @param route the pods' beside their own subnet. */
-function peer(folder: string, name: string, route: string, settings: object): Contestant {
-  const own = join(folder, name.replaceAll(/\W+/g, "-"));
-  mkdirSync(own, { recursive: true });
-  const node = new Namespace();
-  node.run("ip link set lo up");
-  const ipam = {
-    type: "host-local",
-    ranges: [[{ subnet: "10.245.1.0/24" }]],
-    routes: [{ dst: route }],
-    dataDir: join(own, "host-local"),
-  };
-  const config = {
-    cniVersion: "1.0.0",
-    name: "bench",
-    type: "bridge",
-    bridge: "cni0",
-    ipMasq: false,
-    ...settings,
-    ipam,
-  };
-  return { name, program: join(debian, "bridge"), node, folder: own, config };
+/** Milliseconds. */
+interface Sample {
+  /** Each call from its start to its end, and their median in each round. */
+  readonly calls: number[];
+  readonly medians: number[];
+  /** Each round from the first call's start to the last one's end. */
+  readonly wholes: number[];
+  /** Processor time a call, plugin, its children and the agent; one for each round. */
+  readonly processor: number[];
 }
 
-const configOf = ({ folder }: Contestant): string => join(folder, "config.json");
-
-/** @throws Error with what the plugin said, when one fails. */
-function carryOut(contestant: Contestant, action: Action, pods: readonly Namespace[], id: string): Ended[] {
-  const commands = pods.map(
-    (pod, index): Command => ({
-      program: contestant.program,
-      environment: {
-        CNI_COMMAND: action,
-        CNI_CONTAINERID: `${id}-${index}`,
-        CNI_NETNS: pod.path,
-        CNI_IFNAME: "eth0",
-        CNI_PATH: debian,
-        CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=pod-${index};K8S_POD_INFRA_CONTAINER_ID=${id}-${index}`,
-        PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
-      },
-      stdin: configOf(contestant),
-      stdout: join(contestant.folder, `output-${index}`),
-    }),
-  );
-  const all = contestant.node.enter(() => (commands.length === 1 ? commands.map(runAlone) : runTogether(commands)));
-  for (const { status, command } of all)
-    if (status !== 0) throw new Error(`${contestant.name}: ${action} failed: ${readFileSync(command.stdout, "utf8")}`);
-  return all;
+function measure(
+  contestants: readonly Contestant[],
+  pods: readonly Namespace[],
+  count: number,
+  progress: (done: number) => void,
+): (contestant: Contestant, action: Action) => Sample {
+  const samples = new Map<string, Sample>();
+  const key = ({ name }: Contestant, action: Action) => `${name} ${action}`;
+  const of = (contestant: Contestant, action: Action): Sample =>
+    samples.get(key(contestant, action)) ?? { calls: [], medians: [], wholes: [], processor: [] };
+  for (let round = -warmUp; round < count; round++) {
+    progress(Math.max(0, round));
+    for (const contestant of contestants)
+      for (const action of actions) {
+        const sample = of(contestant, action);
+        samples.set(key(contestant, action), sample);
+        const [before, started] = [contestant.processor(), performance.now()];
+        const ended = call(contestant, action, pods, `pod${pods.length}-${round}`);
+        const whole = performance.now() - started;
+        const processor = ended.reduce((sum, one) => sum + one.processor, contestant.processor() - before);
+        if (round < 0) continue;
+        const times = ended.map(({ milliseconds }) => milliseconds);
+        sample.calls.push(...times);
+        sample.medians.push(summarize(times).p50);
+        sample.wholes.push(whole);
+        sample.processor.push(processor / pods.length);
+      }
+  }
+  return of;
 }
 
-/** Milliseconds by contestant and action. */
-class Samples {
-  readonly #values = new Map<string, number[]>();
-
-  add(name: string, action: Action, milliseconds: number): void {
-    const key = `${name} ${action}`;
-    this.#values.set(key, [...this.of(name, action), milliseconds]);
-  }
-
-  of(name: string, action: Action): readonly number[] {
-    return this.#values.get(`${name} ${action}`) ?? [];
-  }
+function comparisons(what: string, goal: number, ours: Sample, theirs: Sample, against: string): Comparison[] {
+  const common = { against, unit: "ms" };
+  const calls = { ours: ours.calls, theirs: theirs.calls };
+  const pairs = { ours: ours.medians, theirs: theirs.medians };
+  const whole = { ours: ours.wholes, theirs: theirs.wholes };
+  const processor = { ours: ours.processor, theirs: theirs.processor };
+  const all = compare({ ...common, what: `${what}, until the last is done`, ...whole, goal: { most: goal } });
+  return [
+    compare({ ...common, what, ...calls, pairs, goal: { most: goal } }),
+    ...(ours.calls.length > ours.wholes.length ? [all] : []),
+    compare({ ...common, what: `${what}, processor time`, ...processor }),
+  ];
 }

@@ -10,7 +10,9 @@ export interface Comparison {
   /** Ours by theirs: median of neighbours' ratios, and half the distance between their quartiles. */
   readonly ratio: number;
   readonly spread: number;
-  readonly goal: Range;
+  /** Of the two p99, which no pairing steadies. */
+  readonly ratioOfP99: number;
+  readonly goal?: Range;
 }
 
 /** Inclusive. */
@@ -44,29 +46,33 @@ export function compare(input: {
   readonly theirs: readonly number[];
   /** What the ratio is taken of, where turns had several values each: one value for each turn. */
   readonly pairs?: { readonly ours: readonly number[]; readonly theirs: readonly number[] };
-  readonly goal: Range;
+  readonly goal?: Range;
 }): Comparison {
   const { ours, theirs, pairs = { ours, theirs }, ...rest } = input;
-  return { ...rest, ours: summarize(ours), theirs: summarize(theirs), ...pairedRatio(pairs.ours, pairs.theirs) };
+  const [a, b] = [summarize(ours), summarize(theirs)];
+  return { ...rest, ours: a, theirs: b, ...pairedRatio(pairs.ours, pairs.theirs), ratioOfP99: a.p99 / b.p99 };
 }
 
-const isReached = ({ ratio, goal }: Comparison): boolean =>
-  ratio >= (goal.least ?? Number.NEGATIVE_INFINITY) && ratio <= (goal.most ?? Number.POSITIVE_INFINITY);
+function isReached({ ratio, goal }: Comparison): boolean | undefined {
+  if (goal === undefined) return undefined;
+  return ratio >= (goal.least ?? Number.NEGATIVE_INFINITY) && ratio <= (goal.most ?? Number.POSITIVE_INFINITY);
+}
 
 /** Three significant digits. */
 const digits = (value: number): string =>
   value >= 100 ? value.toFixed(0) : value.toPrecision(3).replace(/^(\d+\.\d*?)0+$/, "$1");
 
-function goalText({ least, most }: Range): string {
+function goalText({ least, most }: Range = {}): string {
+  if (least === undefined && most === undefined) return "";
   if (least !== undefined && most !== undefined) return `${least}–${most}`;
   return least === undefined ? `≤ ${most}` : `≥ ${least}`;
 }
 
-const header = ["", "against", "ours p50 / p99", "theirs p50 / p99", "n", "ratio", "goal", ""];
+const header = ["", "against", "ours p50 / p99", "theirs p50 / p99", "n", "ratio", "of p99", "goal", ""];
 
 function cells(row: Row): string[] {
-  if (!("ours" in row)) return [row.what, "", row.value, "", "", "", "", verdict(row.reached)];
-  const { what, against, unit, ours, theirs, ratio, spread, goal } = row;
+  if (!("ours" in row)) return [row.what, "", row.value, "", "", "", "", "", verdict(row.reached)];
+  const { what, against, unit, ours, theirs, ratio, spread, ratioOfP99, goal } = row;
   const side = ({ p50, p99 }: Summary) => `${digits(p50)} / ${digits(p99)} ${unit}`;
   const measured = `${ratio.toFixed(3)} ± ${spread.toFixed(3)}`;
   return [

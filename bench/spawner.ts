@@ -1,7 +1,7 @@
 import { dlopen, FFIType, ptr } from "bun:ffi";
 
 /**
- * Starts programs and waits for their end with nothing of Bun's between: posix_spawn(3) and waitpid(2), both called
+ * Starts programs and waits for their end with nothing of Bun's between: posix_spawn(3) and wait4(2), both called
  * directly. Bun.spawn would add an event loop's turn and threads of its own to every measurement, and on a loaded machine
  * more to the side whose process is shorter. The child is started in the network namespace of the calling thread.
  */
@@ -11,13 +11,16 @@ const { symbols: libc } = dlopen("libc.so.6", {
   posix_spawn_file_actions_init: { args: [pointer], returns: i32 },
   posix_spawn_file_actions_destroy: { args: [pointer], returns: i32 },
   posix_spawn_file_actions_addopen: { args: [pointer, i32, pointer, i32, i32], returns: i32 },
-  waitpid: { args: [i32, pointer, i32], returns: i32 },
+  wait4: { args: [i32, pointer, i32, pointer], returns: i32 },
 });
 
 /** x86-64 and arm64 alike (asm-generic/fcntl.h): O_WRONLY | O_CREAT | O_TRUNC. */
 const truncate = 0o1101;
 /** Larger than glibc's posix_spawn_file_actions_t (80 bytes) and musl's. */
 const fileActionsSize = 256;
+
+/** struct rusage: ru_utime and ru_stime, seconds and microseconds each, and 14 words more. */
+const rusageWords = 18;
 
 export interface Command {
   readonly program: string;
@@ -29,9 +32,11 @@ export interface Command {
 
 export interface Ended {
   readonly command: Command;
-  /** Milliseconds from before posix_spawn to behind waitpid. */
+  /** From before posix_spawn to behind wait4. */
   readonly milliseconds: number;
-  /** As of waitpid: 0 is success. */
+  /** Processor time in milliseconds, with that of its own children. */
+  readonly processor: number;
+  /** As of wait4: 0 is success. */
   readonly status: number;
 }
 
@@ -82,21 +87,18 @@ export function runTogether(commands: readonly Command[]): Ended[] {
   }
   const ended: Ended[] = [];
   const status = new Int32Array(1);
+  const usage = new BigInt64Array(rusageWords);
   while (started.size > 0) {
-    const gone = libc.waitpid(-1, status, 0);
+    const gone = libc.wait4(-1, status, 0, usage);
     const now = performance.now();
     if (gone < 0) continue; // interrupted
     const child = started.get(gone);
     if (child === undefined) throw new Error(`process ${gone} ended, which the benchmark relies on`);
     started.delete(gone);
-    ended.push({ command: child.command, milliseconds: now - child.at, status: status[0] ?? -1 });
+    const microseconds = [0, 1].map((time) => Number(usage[2 * time] ?? 0n) * 1e6 + Number(usage[2 * time + 1] ?? 0n));
+    const processor = microseconds.reduce((sum, time) => sum + time, 0) / 1000;
+    ended.push({ command: child.command, milliseconds: now - child.at, processor, status: status[0] ?? -1 });
   }
   for (const { actions } of prepared) libc.posix_spawn_file_actions_destroy(actions);
-  return ended;
-}
-
-export function runAlone(command: Command): Ended {
-  const [ended] = runTogether([command]);
-  if (ended === undefined) throw new Error("a process was started and did not end");
   return ended;
 }
