@@ -140,7 +140,11 @@ export class Reconciler {
         return;
       case "address":
         this.#onAddress(event.address.device);
-        if (event.change === "delete") this.#links.suspect(event.address.device);
+        if (event.change === "delete") {
+          this.#links.suspect(event.address.device);
+          // disable_ipv6 is not announced, but takes the addresses away.
+          this.#onSetting(event.address.device);
+        }
         this.#onEntry(this.#address, event.change, event.address);
         return;
       case "neighbour":

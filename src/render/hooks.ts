@@ -17,7 +17,7 @@ export const priorities = {
   /** postrouting, nat type: Services masquerade what must come back through this node. srcnat − 5. */
   serviceMasquerade: 95,
   /** postrouting, nat type: pods leave the cluster network with the node's address. srcnat. */
-  masquerade: 100,
+  outgoing: 100,
 } as const;
 
 /** Bits of the packet mark (skb mark). */

@@ -21,7 +21,7 @@ test("both families in one table", () => {
     "from fd00:10:244::/56",
     "to fd00:10:244::/56",
   ]);
-  expect(comments(dual, "masquerade")).toEqual([
+  expect(comments(dual, "outgoing")).toEqual([
     "kube-proxy masquerades these",
     "to 10.244.0.0/16: addresses stay",
     "to fd00:10:244::/56: addresses stay",
@@ -36,8 +36,8 @@ test("a family that is off has no rules", () => {
 
 test("own subnets outside the networks count as the cluster's", () => {
   const moving: Masquerade = { networks: [parsePrefix("10.99.0.0/16")], local: dual.local, families: [4] };
-  expect(comments(moving, "masquerade")).toContain("10.244.3.0/24 to the outside");
-  expect(comments(moving, "masquerade")).toContain("to 10.244.3.0/24: addresses stay");
+  expect(comments(moving, "outgoing")).toContain("10.244.3.0/24 to the outside");
+  expect(comments(moving, "outgoing")).toContain("to 10.244.3.0/24: addresses stay");
 });
 
 test("without masquerade there is nothing in the table", () => {

@@ -33,7 +33,7 @@ export function masqueradeTable(masquerade: Masquerade | undefined): NftTableCon
   });
   const masqueraded = networks.map((network) =>
     rule(
-      masqueradeChain,
+      outgoingChain,
       `${network} to the outside`,
       ...familyIs(prefixFamily(network)),
       ...addressIn("source", network),
@@ -43,7 +43,7 @@ export function masqueradeTable(masquerade: Masquerade | undefined): NftTableCon
   );
   const returned = networks.map((network) =>
     rule(
-      masqueradeChain,
+      outgoingChain,
       `to ${network}: addresses stay`,
       ...familyIs(prefixFamily(network)),
       ...addressIn("destination", network),
@@ -63,10 +63,10 @@ export function masqueradeTable(masquerade: Masquerade | undefined): NftTableCon
   );
   return {
     ...empty,
-    chains: [forwardChain, masqueradeChain],
+    chains: [forwardChain, outgoingChain],
     rules: [
       ...accepted,
-      rule(masqueradeChain, "kube-proxy masquerades these", ...marked(marks.kubeProxyMasquerade), {
+      rule(outgoingChain, "kube-proxy masquerades these", ...marked(marks.kubeProxyMasquerade), {
         type: "verdict",
         verdict: { verdict: "return" },
       }),
@@ -83,10 +83,10 @@ const forwardChain: NftChain = {
   comment: "traffic of the cluster networks",
 };
 
-const masqueradeChain: NftChain = {
+const outgoingChain: NftChain = {
   ...twillTable,
-  name: "masquerade",
-  base: { type: "nat", hook: "postrouting", priority: priorities.masquerade, policy: "accept" },
+  name: "outgoing",
+  base: { type: "nat", hook: "postrouting", priority: priorities.outgoing, policy: "accept" },
   comment: "pods leave the cluster with the node's address",
 };
 
