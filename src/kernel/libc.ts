@@ -56,6 +56,7 @@ const library = dlopen("libc.so.6", {
   umount2: { args: [ptr, i32], returns: i32 },
   unlink: { args: [ptr], returns: i32 },
   unshare: { args: [i32], returns: i32 },
+  usleep: { args: [u32], returns: i32 },
   write: { args: [i32, ptr, u64], returns: i32 },
 });
 

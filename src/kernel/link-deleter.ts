@@ -36,7 +36,12 @@ export class LinkDeleter {
   delete(index: number): void {
     const slot = this.#idleSlot();
     slot.start(index);
-    while (slot.busy()) if (this.#rtnl.link(index) === undefined) return;
+    while (slot.busy()) {
+      if (this.#rtnl.link(index) === undefined) return;
+      // Still there: the C library's thread has not had a processor yet. On a busy node, asking again and again keeps it from
+      // one (50 deletions at once: 580 ms instead of 390).
+      libc.usleep(pause);
+    }
     slot.finish();
   }
 
@@ -71,6 +76,8 @@ export class LinkDeleter {
   }
 }
 
+/** Microseconds; the kernel adds 50 to short sleeps (prctl(2), PR_SET_TIMERSLACK). */
+const pause = 100;
 /** glibc's own limit of threads (aio_init, aio_threads) is 20. */
 const maximumSlots = 16;
 const buffers = { receiveBuffer: 16 * 1024, sendBuffer: 16 * 1024 };
