@@ -82,6 +82,7 @@ function cells(row: Row): string[] {
     side(theirs),
     String(ours.count),
     measured,
+    ratioOfP99.toFixed(2),
     goalText(goal),
     verdict(isReached(row)),
   ];
