@@ -1,10 +1,11 @@
 import { encodeSockaddr } from "../../lab/probe/sockaddr.ts";
-import type { Address } from "../../src/base/address.ts";
+import { type Address, familyOf } from "../../src/base/address.ts";
 import { EINPROGRESS } from "../../src/kernel/errno.ts";
 import { closeFile } from "../../src/kernel/file.ts";
 import { inNetns } from "../../src/kernel/netns.ts";
 import {
   AF_INET,
+  AF_INET6,
   bindSocket,
   getOption,
   listenSocket,
@@ -21,7 +22,7 @@ import {
   trySend,
 } from "../../src/kernel/socket.ts";
 
-/** IPv4 addresses of two places and the descriptors of their network namespaces. */
+/** Addresses, of one family, of two places and the descriptors of their network namespaces. */
 export interface Pair {
   readonly name: string;
   readonly from: number;
@@ -58,8 +59,9 @@ class Flow {
 
   constructor(pair: Pair) {
     this.#pair = pair;
+    const domain = familyOf(pair.source) === 4 ? AF_INET : AF_INET6;
     const open = (netns: number, type: number) =>
-      inNetns(netns, () => openSocket(AF_INET, type, 0, { nonBlocking: true }));
+      inNetns(netns, () => openSocket(domain, type, 0, { nonBlocking: true }));
     const [sender, receiver] = [open(pair.from, SOCK_DGRAM), open(pair.to, SOCK_DGRAM)];
     this.#udp = [sender, receiver];
     bindSocket(sender, encodeSockaddr(pair.source, 0));
