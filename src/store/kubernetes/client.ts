@@ -31,11 +31,14 @@ export interface ClientOptions extends Omit<TransportOptions, "clock" | "random"
   readonly clock: Clock;
   readonly random: Random;
   readonly log?: Log;
+  /** A watch ends by itself after so many seconds, and up to as many more: servers that join get their share of the watches. */
+  readonly watchSeconds?: number;
+  /** A connection that is silent for longer is dead, milliseconds. */
+  readonly longestSilence?: number;
 }
 
 /** Objects in one page of a list: what an API server encodes and we decode at once. */
 const PAGE = 500;
-/** A watch ends by itself after so many seconds, and up to as many more: servers that join get their share of the watches. */
 const WATCH_SECONDS = 300;
 /** Servers bookmark each minute (kube-apiserver 1.36: cacher.go, bookmarkFrequency): twice missed, the connection is dead. */
 const LONGEST_SILENCE = 150_000;
@@ -208,9 +211,9 @@ export class KubernetesClient {
     query: Query,
     signal: AbortSignal,
   ): AsyncGenerator<ObjectEvent<T>> {
-    const { random } = this.#options;
-    const silence = new Silence(this.#options.clock, LONGEST_SILENCE, signal);
-    const timeoutSeconds = String(WATCH_SECONDS + random.below(WATCH_SECONDS));
+    const { clock, random, watchSeconds = WATCH_SECONDS, longestSilence = LONGEST_SILENCE } = this.#options;
+    const silence = new Silence(clock, longestSilence, signal);
+    const timeoutSeconds = String(watchSeconds + random.below(watchSeconds));
     const request: ApiRequest = {
       method: "GET",
       path: resourcePath(resource, place(selection)),

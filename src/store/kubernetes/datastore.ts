@@ -1,7 +1,7 @@
-import { type Clock, systemClock } from "../../base/clock.ts";
+import { systemClock } from "../../base/clock.ts";
 import { TwillError } from "../../base/errors.ts";
-import { type Log, silentLog } from "../../base/log.ts";
-import { type Random, systemRandom } from "../../base/random.ts";
+import { silentLog } from "../../base/log.ts";
+import { systemRandom } from "../../base/random.ts";
 import type {
   Capabilities,
   Datastore,
@@ -15,7 +15,7 @@ import type {
 import { checkKind, checkName, checkTtl, checkWrite } from "../key.ts";
 import type { ClusterAccess } from "./access.ts";
 import { ApiError } from "./api-error.ts";
-import { KubernetesClient } from "./client.ts";
+import { type ClientOptions, KubernetesClient } from "./client.ts";
 import { ConfigMapKind } from "./config-map-kind.ts";
 import { ConnectionError } from "./connection-error.ts";
 import type { KindContext, KindStore, KindStoreFactory } from "./kind-store.ts";
@@ -24,10 +24,7 @@ export const kubernetesCapabilities: Capabilities = { ttl: false, compaction: tr
 /** Where Twill's manifest puts what is Twill's. */
 export const DEFAULT_NAMESPACE = "twill-system";
 
-export interface KubernetesOptions {
-  readonly clock?: Clock;
-  readonly random?: Random;
-  readonly log?: Log;
+export interface KubernetesOptions extends Partial<ClientOptions> {
   /** Of the objects of kinds without a place of their own. */
   readonly namespace?: string;
   /** Kinds that lie elsewhere than in ConfigMaps of their own: annotations of Nodes, a ConfigMap that people know. */
@@ -47,7 +44,7 @@ export class KubernetesDatastore implements Datastore {
 
   constructor(access: ClusterAccess, options: KubernetesOptions = {}) {
     const { clock = systemClock, random = systemRandom, log = silentLog } = options;
-    this.client = new KubernetesClient(access, { clock, random, log });
+    this.client = new KubernetesClient(access, { ...options, clock, random, log });
     this.#context = { client: this.client, clock, random, log };
     this.#namespace = options.namespace ?? DEFAULT_NAMESPACE;
     this.#special = options.kinds ?? {};

@@ -83,8 +83,9 @@ export class Transport {
       try {
         return await attempt();
       } catch (error) {
-        const asked = error instanceof ApiError ? error.retryAfter : undefined;
-        const pause = Math.max(backoff(failures, FIRST_PAUSE, LONGEST_PAUSE, random), (asked ?? 0) * 1000);
+        const asked = (error instanceof ApiError ? (error.retryAfter ?? 0) : 0) * 1000;
+        // Not all at the very moment that all were told.
+        const pause = asked + backoff(failures, FIRST_PAUSE, LONGEST_PAUSE, random);
         const hopeless = !worthRepeating(error, request.method === "GET") || clock.monotonic() + pause > end;
         if (hopeless || request.signal?.aborted) throw error;
         await clock.sleep(pause, request.signal);
