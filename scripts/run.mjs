@@ -21,6 +21,7 @@ try {
     bench: () => run("bench.ts", args),
     docs: () => run("docs.ts", args),
     image: () => run("image.ts", args),
+    deploy: () => run("deploy.ts", args),
   };
   const script = scripts[command];
   if (script === undefined) throw new Error(`unknown command "${command}"; known: ${Object.keys(scripts).join(", ")}`);

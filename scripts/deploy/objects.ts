@@ -1,0 +1,321 @@
+/**
+ * The objects that install Twill into a Kubernetes cluster: the one source of deploy/twill.yaml, of the kustomize base and of
+ * the Helm chart, so that these cannot differ. What is written here is proved by test/packaging.
+ */
+import { defaultCniConfDir, defaultRunDir, defaultStateDir, defaultSubnetFile } from "../../apps/defaults.ts";
+import { version } from "../build.ts";
+import { Note, Parameter, type Yaml } from "./yaml.ts";
+
+export const namespace = "twill-system";
+const account = "twill-agent";
+const labels = { "app.kubernetes.io/name": "twill", "app.kubernetes.io/component": "agent" };
+const rbac = "rbac.authorization.k8s.io";
+
+type Fields = { readonly [key: string]: Yaml };
+export type Manifest = Fields & { readonly apiVersion: string; readonly kind: string };
+
+const metadata = (name: string, more: Fields = {}): Fields => ({ name, namespace, labels, ...more });
+const clusterWide = (name: string): Fields => ({ name, labels });
+
+export const image = new Parameter("image", `localhost/twill:${version}`, "The image, with its tag.");
+
+const netConf = new Parameter(
+  "netConf",
+  `${JSON.stringify({ Network: "10.244.0.0/16", Backend: { Type: "vxlan" } }, null, 2)}\n`,
+  "Flannel's net-conf.json. Network must hold every node's podCIDR (kube-controller-manager's --cluster-cidr).",
+);
+const environment = new Parameter(
+  "environment",
+  {},
+  "Any flag of twill-agent as TWILL_<FLAG>. KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT: the API server's own address.",
+);
+const tolerations = new Parameter(
+  "tolerations",
+  [{ operator: "Exists" }],
+  "A node without a network is tainted, so the agent must tolerate what it is to mend.",
+);
+const maxUnavailable = new Parameter(
+  "maxUnavailable",
+  "10%",
+  "Nodes updated at a time. An agent that is away disturbs no packet; only new pods wait.",
+);
+const resources = new Parameter(
+  "resources",
+  { requests: { cpu: "25m", memory: "100Mi" } },
+  "Measured, see docs/packaging.md. No limits: a node without its agent cannot start pods.",
+);
+
+export function objects(): readonly Manifest[] {
+  return [...namespaceObjects, ...accessObjects, ...admissionObjects, ...configurationObjects, daemonSet()];
+}
+
+const namespaceObjects: readonly Manifest[] = [
+  {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: {
+      name: namespace,
+      labels: {
+        ...labels,
+        "pod-security.kubernetes.io/enforce": new Note(
+          "The agent works in the node's network namespace.",
+          "privileged",
+        ),
+      },
+    },
+  },
+];
+
+const accessObjects: readonly Manifest[] = [
+  { apiVersion: "v1", kind: "ServiceAccount", metadata: metadata(account) },
+  {
+    apiVersion: `${rbac}/v1`,
+    kind: "ClusterRole",
+    metadata: clusterWide(account),
+    rules: [
+      new Note("Every node's address, podCIDRs and tunnel data, which lie in its annotations.", {
+        apiGroups: [""],
+        resources: ["nodes"],
+        verbs: ["get", "list", "watch"],
+      }),
+      new Note("The own node's annotations; the admission policy below keeps it to the own node.", {
+        apiGroups: [""],
+        resources: ["nodes"],
+        verbs: ["patch"],
+      }),
+      new Note("The own node's condition NetworkUnavailable.", {
+        apiGroups: [""],
+        resources: ["nodes/status"],
+        verbs: ["patch"],
+      }),
+      new Note(
+        "A new pod's address in its annotation, before the kubelet reports it; own pods only, by the same policy.",
+        {
+          apiGroups: [""],
+          resources: ["pods/status"],
+          verbs: ["patch"],
+        },
+      ),
+      new Note("What a person has to know about a node, as its events.", {
+        apiGroups: [""],
+        resources: ["events"],
+        verbs: ["create", "patch"],
+      }),
+    ],
+  },
+  {
+    apiVersion: `${rbac}/v1`,
+    kind: "ClusterRoleBinding",
+    metadata: clusterWide(account),
+    roleRef: { apiGroup: rbac, kind: "ClusterRole", name: account },
+    subjects: [{ kind: "ServiceAccount", name: account, namespace }],
+  },
+  {
+    apiVersion: `${rbac}/v1`,
+    kind: "Role",
+    metadata: metadata(account),
+    rules: [
+      new Note("State that has no place in Kubernetes' own objects, in this namespace only.", {
+        apiGroups: [""],
+        resources: ["configmaps"],
+        verbs: ["get", "list", "watch", "create", "update", "delete"],
+      }),
+    ],
+  },
+  {
+    apiVersion: `${rbac}/v1`,
+    kind: "RoleBinding",
+    metadata: metadata(account),
+    roleRef: { apiGroup: rbac, kind: "Role", name: account },
+    subjects: [{ kind: "ServiceAccount", name: account, namespace }],
+  },
+];
+
+/** The claim that the API server puts into a token that is bound to a pod (KEP-4193; on by default since 1.30). */
+const nodeName = "authentication.kubernetes.io/node-name";
+const ownNode = [
+  "has(request.userInfo.extra)",
+  `'${nodeName}' in request.userInfo.extra`,
+  `request.userInfo.extra['${nodeName}'][0] ==`,
+].join(" && ");
+const target = "(request.resource.resource == 'pods' ? object.spec.nodeName : object.metadata.name)";
+
+const admissionObjects: readonly Manifest[] = [
+  {
+    apiVersion: "admissionregistration.k8s.io/v1",
+    kind: "ValidatingAdmissionPolicy",
+    metadata: clusterWide(account),
+    spec: {
+      failurePolicy: "Fail",
+      matchConstraints: {
+        resourceRules: [
+          {
+            apiGroups: [""],
+            apiVersions: ["v1"],
+            operations: ["UPDATE"],
+            resources: ["nodes", "nodes/status", "pods/status"],
+          },
+        ],
+      },
+      matchConditions: [
+        {
+          name: "by-the-agent",
+          expression: `request.userInfo.username == 'system:serviceaccount:${namespace}:${account}'`,
+        },
+      ],
+      validations: [
+        new Note('RBAC cannot say "the own node"; a token that is bound to a pod names its node.', {
+          expression: `${ownNode} ${target}`,
+          message: "twill-agent may write only its own node and the pods on it",
+        }),
+      ],
+    },
+  },
+  {
+    apiVersion: "admissionregistration.k8s.io/v1",
+    kind: "ValidatingAdmissionPolicyBinding",
+    metadata: clusterWide(account),
+    spec: { policyName: account, validationActions: ["Deny"] },
+  },
+];
+
+const configurationObjects: readonly Manifest[] = [
+  {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: metadata("twill-config"),
+    data: {
+      "net-conf.json": new Note(
+        "Flannel's, unchanged. Network must hold every node's podCIDR. Agents follow a change within about a minute.",
+        netConf,
+      ),
+    },
+  },
+  {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: metadata("twill-environment"),
+    data: new Note(
+      'Any flag of twill-agent as TWILL_<FLAG>: "true". Without kube-proxy, KUBERNETES_SERVICE_HOST and _PORT: the API\n' +
+        "server's own address. In force after kubectl -n twill-system rollout restart daemonset/twill-agent.",
+      environment,
+    ),
+  },
+];
+
+/** Directories of the node that the agent writes; `install-cni` has made them, and remembers which were missing. */
+const nodeFolders = {
+  state: defaultStateDir,
+  run: defaultRunDir,
+  flannel: defaultSubnetFile.slice(0, defaultSubnetFile.lastIndexOf("/")),
+  "cni-conf": defaultCniConfDir,
+} as const;
+const sysctlDir = "/host/proc/sys/net";
+
+const restricted = (capabilities: Yaml): Yaml => ({
+  readOnlyRootFilesystem: true,
+  allowPrivilegeEscalation: false,
+  runAsUser: 0,
+  capabilities: { drop: ["ALL"], add: capabilities },
+});
+
+function daemonSet(): Manifest {
+  return {
+    apiVersion: "apps/v1",
+    kind: "DaemonSet",
+    metadata: metadata("twill-agent"),
+    spec: {
+      selector: { matchLabels: labels },
+      updateStrategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable } },
+      template: {
+        metadata: {
+          labels,
+          annotations: { "kubectl.kubernetes.io/default-container": "agent" },
+        },
+        spec: {
+          serviceAccountName: account,
+          hostNetwork: true,
+          dnsPolicy: "Default",
+          enableServiceLinks: false,
+          priorityClassName: "system-node-critical",
+          nodeSelector: { "kubernetes.io/os": "linux" },
+          tolerations,
+          securityContext: { seccompProfile: { type: "RuntimeDefault" } },
+          terminationGracePeriodSeconds: new Note(
+            "It stops at once. No preStop: what it made in the kernel stays, and pods keep talking.",
+            10,
+          ),
+          initContainers: [installer()],
+          containers: [agent()],
+          volumes: volumes(),
+        },
+      },
+    },
+  };
+}
+
+const installer = (): Yaml => ({
+  name: "install-cni",
+  image,
+  imagePullPolicy: "IfNotPresent",
+  command: ["/usr/local/bin/twill", "install-cni", "--host-root=/host"],
+  securityContext: restricted([
+    new Note(
+      "Works inside the host's root directory, so that its symbolic links lead where they lead there.",
+      "SYS_CHROOT",
+    ),
+  ]),
+  resources: { requests: { cpu: "25m", memory: "100Mi" } },
+  volumeMounts: [{ name: "host-root", mountPath: "/host" }],
+});
+
+const agent = (): Yaml => ({
+  name: "agent",
+  image,
+  imagePullPolicy: "IfNotPresent",
+  command: ["/usr/local/bin/twill-agent"],
+  args: ["--datastore=kubernetes:", "--net-config-path=/etc/twill/net-conf.json", `--sysctl-dir=${sysctlDir}`],
+  env: [{ name: "TWILL_NODE_NAME", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } }],
+  envFrom: [{ configMapRef: { name: "twill-environment" } }],
+  securityContext: restricted([
+    new Note("Devices, routes, nf_tables, network settings.", "NET_ADMIN"),
+    new Note("setns(2) into the network namespaces of pods.", "SYS_ADMIN"),
+  ]),
+  resources,
+  livenessProbe: { ...probe("/healthz"), periodSeconds: 10, failureThreshold: 6, timeoutSeconds: 5 },
+  readinessProbe: { ...probe("/readyz"), periodSeconds: 5, timeoutSeconds: 5 },
+  volumeMounts: [
+    ...Object.entries(nodeFolders).map(([name, mountPath]) => ({ name, mountPath })),
+    new Note("Pods' network namespaces that appear later must show here too.", {
+      name: "netns",
+      mountPath: "/run/netns",
+      mountPropagation: "HostToContainer",
+    }),
+    { name: "sysctl", mountPath: sysctlDir },
+    { name: "config", mountPath: "/etc/twill", readOnly: true },
+  ],
+});
+
+/** On the loopback address, which the kubelet shares with a pod on the node's network. */
+const probe = (path: string): Fields => ({ httpGet: { host: "127.0.0.1", port: 9099, path } });
+
+const volumes = (): Yaml => [
+  new Note("The installer writes the plugin, folders and daemons' settings of the node, and looks at its libc.", {
+    name: "host-root",
+    hostPath: { path: "/", type: "Directory" },
+  }),
+  new Note(
+    "Without a type: the kubelet makes no folder, the installer does, and `twill uninstall` knows which were not there.",
+    { name: "state", hostPath: { path: nodeFolders.state } },
+  ),
+  ...(["run", "flannel", "cni-conf"] as const).map((name) => ({ name, hostPath: { path: nodeFolders[name] } })),
+  { name: "netns", hostPath: { path: "/run/netns", type: "DirectoryOrCreate" } },
+  new Note("A container's own /proc/sys is read-only.", {
+    name: "sysctl",
+    hostPath: { path: "/proc/sys/net", type: "Directory" },
+  }),
+  { name: "config", configMap: { name: "twill-config" } },
+];
+
+/** Everything that Helm's users may choose. */
+export const parameters: readonly Parameter[] = [image, netConf, environment, resources, tolerations, maxUnavailable];
