@@ -1,9 +1,11 @@
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AgentNode } from "./agent-node.ts";
 import { type Action, bridgeContestant, type Contestant, call, twillContestant } from "./cni-contestant.ts";
 import { Namespace } from "./namespace.ts";
-import { type Comparison, compare } from "./report.ts";
+import { type Comparison, compare, type Figure, type Row } from "./report.ts";
 import type { Bench } from "./run.ts";
+import { runTogether } from "./spawner.ts";
 import { summarize } from "./statistics.ts";
 
 const actions = ["ADD", "DEL"] as const;
@@ -20,7 +22,7 @@ const warmUp = 5;
  * no masquerade by the plugin on either side, and the same pods' namespaces again and again (a round leaves them as it
  * found them). All files of both lie on one file system.
  */
-export async function benchCni({ programs, folder, progress, scale }: Bench): Promise<Comparison[]> {
+export async function benchCni({ programs, folder, progress, scale }: Bench): Promise<Row[]> {
   const network = { Network: "10.244.0.0/16", Backend: { Type: "host-gw" } };
   const agent = new AgentNode(programs, join(folder, "twill"), network);
   const flannel = { isDefaultGateway: true, hairpinMode: true, mtu: 1450 };
@@ -33,7 +35,7 @@ export async function benchCni({ programs, folder, progress, scale }: Bench): Pr
   try {
     await agent.start("--address-reuse-delay", "0");
     const ours = twillContestant(programs, agent);
-    const rows: Comparison[] = [];
+    const rows: Row[] = [];
     for (const [name, count, how] of [
       ["one at a time", Math.ceil(rounds.alone * scale), pods.slice(0, 1)],
       [`${crowd} at once`, Math.ceil(rounds.together * scale), pods],
@@ -52,11 +54,23 @@ export async function benchCni({ programs, folder, progress, scale }: Bench): Pr
           );
     }
     await agent.stop();
-    return rows;
+    return [...rows, emptyProgram(folder, Math.ceil(rounds.alone * scale))];
   } finally {
     for (const netns of [...pods, ...peers.map(({ node }) => node)]) netns.close();
     agent.close();
   }
+}
+
+/** What no plugin of this kind can be faster than: the start and end of a compiled Bun program that does nothing. */
+function emptyProgram(folder: string, count: number): Figure {
+  const [source, program] = [join(folder, "empty.ts"), join(folder, "empty")];
+  writeFileSync(source, "process.exit(0);");
+  const built = Bun.spawnSync([process.execPath, "build", "--compile", "--bytecode", source, "--outfile", program]);
+  if (built.exitCode !== 0) throw new Error(`bun build: ${built.stderr}`);
+  const command = { program, environment: {}, stdin: "/dev/null", stdout: "/dev/null" };
+  const times = Array.from({ length: warmUp + count }, () => runTogether([command])[0]?.milliseconds ?? Number.NaN);
+  const { p50, p99 } = summarize(times.slice(warmUp));
+  return { what: "an empty compiled Bun program", value: `${p50.toFixed(2)} / ${p99.toFixed(2)} ms` };
 }
 
 /** Milliseconds. */
