@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { type Address, familyOf } from "../../src/base/address.ts";
+import { pick, seededRandom } from "../../src/base/random.ts";
 import { FaultLab, until } from "./fault-lab.fixture.ts";
 import { losses, type Pair, Traffic } from "./traffic.fixture.ts";
 
@@ -79,4 +80,32 @@ test("an agent that is killed and started again loses no packet, and writes noth
   const stop = await lab.listen("node1", "ip -o monitor label route");
   await lab.on("node1", "ip route add 198.18.9.0/24 dev eth0; ip route del 198.18.9.0/24");
   expect(writesSeen(await stop())).toHaveLength(2);
+}, 60_000);
+
+test("agents killed at any moment of their start: no packet lost, and nothing is left half made", async () => {
+  const seed = Number(process.env.TWILL_SEED ?? Date.now() & 0x7fffffff);
+  console.log(`TWILL_SEED=${seed}`);
+  const random = seededRandom(seed);
+  await using lab = await FaultLab.up({ nodes: 3, pods: 2, config });
+  const traffic = new Traffic(await pairs(lab));
+  for (let round = 0; round < 15; round++) {
+    const node = pick(random, ["node1", "node2", "node3"]);
+    await lab.agent(node, "kill");
+    await lab.agent(node, "start");
+    await Bun.sleep(random.below(150));
+    if (round % 3 !== 0) await lab.agent(node, "kill");
+  }
+  for (const node of ["node1", "node2", "node3"]) {
+    await lab.agent(node, "kill");
+    await lab.agent(node, "start");
+    await until(async () => (await lab.status(node)).ready, `${node} is ready again`);
+  }
+  expect(losses(await traffic.stop())).toEqual([]);
+  for (const node of ["node1", "node2", "node3"]) {
+    await lab.call("addPod", { node, pod: "late" });
+    const { problems, addresses } = await lab.status(node);
+    expect(problems).toEqual([]);
+    expect(addresses.used).toBe(3);
+  }
+  expect(await lab.brokenPaths(2)).toEqual([]);
 }, 60_000);

@@ -107,3 +107,23 @@ test("a node that leaves for good is forgotten; one that stops and starts again 
   await lab.call("addPod", { node: "node3", pod: "pod-a" });
   expect(await lab.brokenPaths()).toEqual([]);
 }, 60_000);
+
+test("the underlay's device vanishes and comes back as another of the same name: the tunnel and all paths return", async () => {
+  await using lab = await FaultLab.up({ nodes: 3, pods: 1 });
+  const { net } = await lab.call("enter", { target: "node1" });
+  const mac = (await lab.on("node1", "cat /sys/class/net/eth0/address")).trim();
+  await lab.on("router", "ip link del node1");
+  await until(async () => (await lab.status("node1")).problems.length > 0, "the agent misses it");
+  expect((await lab.status("node1")).problems.map(({ message }) => message).join()).toContain("eth0");
+  await lab.on(
+    "router",
+    `ip link add node1 type veth peer name eth0 address ${mac} netns /proc/1/fd/${net}; ip link set node1 master lan1 up`,
+  );
+  await lab.on(
+    "node1",
+    "ip addr add 192.168.1.11/24 dev eth0; ip link set eth0 up; ip route add default via 192.168.1.1",
+  );
+  const took = await until(async () => (await lab.brokenPaths(0)).length === 0, "all paths work again");
+  console.log(`a new underlay device: all paths after ${Math.round(took)} ms`);
+  await until(async () => (await lab.status("node1")).problems.length === 0, "nothing is wrong any more");
+}, 60_000);
