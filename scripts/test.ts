@@ -6,6 +6,7 @@
  */
 import { join } from "node:path";
 import { kubernetesBinary } from "../lab/kubernetes/binaries.ts";
+import { mountTmpfs } from "../src/kernel/mount.ts";
 import { build, isCurrent, root } from "./build.ts";
 import { installPackages } from "./packages.ts";
 
@@ -26,12 +27,12 @@ if (process.getuid?.() !== 0 && !cluster) {
       import.meta.path,
       ...process.argv.slice(2),
     ],
-    {
-      stdio: ["inherit", "inherit", "inherit"],
-    },
+    { stdio: ["inherit", "inherit", "inherit"], env: { ...process.env, TWILL_TEST_INSIDE: "1" } },
   );
   process.exit(inside.exitCode);
 }
+// Debian's CNI plugins keep files in /run, which belongs to the machine's root: in here it is another.
+if (process.env.TWILL_TEST_INSIDE !== undefined) mountTmpfs("/run");
 if (!isCurrent()) build();
 if (cluster) {
   for (const program of ["etcd", "kube-apiserver"] as const) {

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { isRealRoot } from "../../test/support/privilege.ts";
 import { parseAddress } from "../base/address.ts";
 import { parsePrefix } from "../base/prefix.ts";
 import type { RtnlEvent } from "../kernel/rtnl.ts";
@@ -185,9 +186,11 @@ test("taking everything away leaves the namespace as it was, sysctls apart", () 
   expect(all()).toEqual(before);
 });
 
-test("one peer among 5,000 costs three messages and no dump", () => {
+const crowd = isRealRoot() ? 5000 : 40;
+
+test(`one peer among ${crowd} costs three messages and no dump`, () => {
   const subject = node();
-  const many = Array.from({ length: 5000 }, (_, index) => index);
+  const many = Array.from({ length: crowd }, (_, index) => index);
   const build = (peers: readonly number[]): DesiredKernel => {
     const prefix = (peer: number) => `10.${(peer >> 8) + 1}.${peer & 255}.0`;
     const neighbours = peers.map(
@@ -224,15 +227,15 @@ test("one peer among 5,000 costs three messages and no dump", () => {
   expect(subject.settle().problems).toEqual([]);
   subject.settle();
   const dumps = subject.netns.rtnl.counters.dumps;
-  const next = build([...many, 5000]);
+  const next = build([...many, crowd]);
   const start = performance.now();
   subject.reconciler.setDesired(next);
   const report = subject.settle();
   const took = performance.now() - start;
-  console.log(`one peer more among 5,000: ${took.toFixed(1)} ms in the reconciler and kernel`);
+  console.log(`one peer more among ${crowd}: ${took.toFixed(1)} ms in the reconciler and kernel`);
   expect(report.writes).toEqual({ "neighbour.replace": 1, "fdb.replace": 1, "route.add": 1 });
   expect(subject.netns.rtnl.counters.dumps).toBe(dumps);
-  subject.netns.run("ip", "route", "del", "10.9.9.0/24");
+  subject.netns.run("ip", "route", "del", "10.1.9.0/24");
   expect(subject.settle().writes).toEqual({ "route.add": 1 });
   expect(subject.netns.rtnl.counters.dumps).toBe(dumps);
 });
