@@ -1,4 +1,5 @@
 import type { Address, Family } from "../src/base/address.ts";
+import type { KubernetesParams } from "./kubernetes/settings.ts";
 import type { NamespaceHandles } from "./namespaces.ts";
 import type { ClusterView } from "./picture.ts";
 import type { PairResult } from "./probe/result.ts";
@@ -42,6 +43,8 @@ export interface UpParams {
   readonly agentFlags: readonly string[];
   /** Nodes without agents and pods: the machines alone. */
   readonly bare: boolean;
+  /** A real Kubernetes on these machines. */
+  readonly kubernetes?: KubernetesParams;
 }
 
 export interface LabStatus {

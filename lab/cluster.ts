@@ -7,6 +7,8 @@ import { createNetns } from "../src/kernel/netns.ts";
 import type { Rtnl } from "../src/kernel/rtnl.ts";
 import { openRtnl } from "../src/kernel/rtnl-socket.ts";
 import { createUts } from "../src/kernel/uts.ts";
+import { ControlMachine } from "./kubernetes/control-machine.ts";
+import type { ClusterRanges } from "./kubernetes/settings.ts";
 import type { NamespaceHandles } from "./namespaces.ts";
 import { LabNode } from "./node.ts";
 import type { ClusterView, NodeView } from "./picture.ts";
@@ -15,7 +17,7 @@ import { servePod } from "./pod-app.ts";
 import type { ProbePlace } from "./probe/place.ts";
 import type { Endpoint } from "./probe/result.ts";
 import type { LabSettings } from "./settings.ts";
-import { checkPodName, maximumNodes, planNode, type Topology } from "./topology.ts";
+import { checkPodName, maximumNodes, planControl, planNode, type Topology } from "./topology.ts";
 import { buildRouter, isCableIn } from "./underlay.ts";
 
 /** The router, the outside and the nodes, as they are now. This process's own network namespace is the router's. */
@@ -26,6 +28,7 @@ export class Cluster {
   readonly #outside: number = createNetns();
   readonly #own: NamespaceHandles;
   readonly #nodes = new Map<string, LabNode>();
+  #control: ControlMachine | undefined;
 
   constructor(settings: LabSettings, topology: Topology) {
     this.settings = settings;
@@ -40,6 +43,21 @@ export class Cluster {
 
   get nodes(): readonly LabNode[] {
     return [...this.#nodes.values()];
+  }
+
+  /** Of a Kubernetes lab, once it is made. */
+  get control(): ControlMachine | undefined {
+    return this.#control;
+  }
+
+  /** Switches the control plane's machine on; its programs are not started yet. */
+  async addControl(ranges: ClusterRanges): Promise<ControlMachine> {
+    const { kubernetes: _, ...settings } = this.settings;
+    const machine = new LabNode(planControl(this.topology), { ...settings, bare: true }, this.router);
+    await machine.boot();
+    this.#control = new ControlMachine(machine, ranges);
+    this.#writeHosts();
+    return this.#control;
   }
 
   /** @throws TwillError `not-found`. */
@@ -89,6 +107,10 @@ export class Cluster {
         remedy: "write NODE, NODE/POD, router or outside",
       });
     if (target === "router") return this.#own;
+    if (target === "control" && this.#control !== undefined) {
+      const { mount, uts, net } = this.#control.machine.power;
+      return { mount, uts, net };
+    }
     if (target === "outside") return { ...this.#own, net: this.#outside };
     const node = this.node(name);
     const { mount, uts, net } = node.power;
@@ -152,6 +174,9 @@ export class Cluster {
       "127.0.0.1 localhost",
       "::1 localhost",
       ...addressesOf(this.topology.outside).map((address) => `${address} outside`),
+      ...(this.#control === undefined ? [] : addressesOf(this.#control.machine.plan)).map(
+        (address) => `${address} control`,
+      ),
       ...this.nodes.flatMap((node) => [
         ...addressesOf(node.plan).map((address) => `${address} ${node.plan.name}`),
         ...node.pods.flatMap((pod) => pod.addresses.map((address) => `${address} ${pod.name}.${node.plan.name}`)),

@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { TwillError } from "../src/base/errors.ts";
+import { removeCgroups } from "./kubernetes/cgroups.ts";
 import { awaitEnd, findProcesses, identify, isAlive, killProcess, type ProcessId } from "./process.ts";
 
 /**
@@ -135,6 +136,7 @@ export async function removeLab(directory: string): Promise<boolean> {
       });
     await Bun.sleep(2);
   }
+  await removeCgroups(directory);
   rmSync(directory, { recursive: true, force: true });
   removeStaleClaims(directory);
   return found;

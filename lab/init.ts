@@ -8,6 +8,7 @@ import { readRecord, writeRecord } from "./directory.ts";
 import { ensureMountPoint } from "./host-skeleton.ts";
 import { Lab } from "./lab.ts";
 import { linkPlugins, mountPoints } from "./node-disk.ts";
+import { reapOrphans } from "./orphans.ts";
 import { ownProcess } from "./process.ts";
 import { findPrograms, requireProgram } from "./programs.ts";
 
@@ -26,6 +27,7 @@ export async function labInit(directory: string): Promise<void> {
   try {
     recordSelf(directory);
     makeRoom(directory);
+    reapOrphans();
     const lab = new Lab(directory, findPrograms());
     // Under its name only when it listens: between bind(2) and listen(2) a caller would be refused.
     const socket = controlSocket(directory);
@@ -68,6 +70,6 @@ function makeRoom(directory: string): void {
       cause,
     });
   }
-  for (const path of mountPoints) ensureMountPoint(path);
+  for (const path of mountPoints(false)) ensureMountPoint(path);
   linkPlugins(directory, requireProgram(findPrograms(), "twill-cni"));
 }

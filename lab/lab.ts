@@ -7,6 +7,8 @@ import { openDatastore } from "../src/store/open.ts";
 import type { CheckResult, LabApi, LabStatus, UpParams } from "./api.ts";
 import { Cluster } from "./cluster.ts";
 import type { Methods, Progress } from "./control.ts";
+import { clusterRanges } from "./kubernetes/settings.ts";
+import { awaitReadyNodes, prepareKubernetes, startKubelet, startKubernetes } from "./kubernetes/start.ts";
 import type { LabNode } from "./node.ts";
 import { checkPairs } from "./probe/check.ts";
 import type { RunInPod } from "./probe/loopback.ts";
@@ -67,16 +69,27 @@ export class Lab {
     const places = spread(params.nodes, params.subnets);
 
     progress(`making a router, ${params.subnets} subnets and ${params.nodes} nodes`);
-    const { mtu, agentFlags, bare } = params;
-    const settings = { directory: this.#directory, programs: this.#programs, families, mtu, agentFlags, bare };
+    const { mtu, agentFlags, bare, kubernetes } = params;
+    const settings = {
+      directory: this.#directory,
+      programs: this.#programs,
+      families,
+      mtu,
+      agentFlags,
+      bare,
+      ...(kubernetes && { kubernetes }),
+    };
+    if (kubernetes !== undefined) prepareKubernetes(this.#directory, kubernetes);
     this.#built = new Cluster(settings, topology);
     if (!bare) await this.#storeNetwork(params.config);
     const nodes = places.map((subnet) => this.#cluster.enlist(undefined, subnet));
     await Promise.all(nodes.map((node) => node.boot()));
+    if (kubernetes !== undefined) await startKubernetes(this.#cluster, clusterRanges(network), progress, signal);
     if (bare) return null;
 
     progress(`waiting for ${nodes.length} agents`);
     await Promise.all(nodes.map((node) => node.awaitAgent(signal)));
+    if (kubernetes !== undefined) await awaitReadyNodes(this.#cluster, progress, signal);
     let added = 0;
     const total = nodes.length * params.pods;
     await Promise.all(
@@ -100,6 +113,7 @@ export class Lab {
     const { name } = node.plan;
     try {
       await node.boot();
+      await startKubelet(this.#cluster, node, signal);
       await node.awaitAgent(signal);
       if (!this.#cluster.settings.bare) await this.#addPods(node, params.pods, () => {});
     } catch (error) {
@@ -113,6 +127,7 @@ export class Lab {
     const node = this.#cluster.node(name);
     if (node.isOn) throw new TwillError("exists", "the node runs already", { operation: "start node", object: name });
     await node.boot();
+    await startKubelet(this.#cluster, node, signal);
     await node.awaitAgent(signal);
   }
 

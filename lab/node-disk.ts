@@ -1,6 +1,8 @@
 import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { bindMount, mountSysfs } from "../src/kernel/mount.ts";
+import { closeFile, O_RDONLY, openFile } from "../src/kernel/file.ts";
+import { bindMount, mountSysfs, shareAllMounts } from "../src/kernel/mount.ts";
+import { showKernelSettings } from "./kubernetes/kernel-settings.ts";
 
 /**
  * A node's own part of the file system: directories of the lab that are mounted over the paths that agent, plugins and
@@ -11,6 +13,8 @@ const directories: readonly {
   readonly name: string;
   /** Lost when the power goes, as on a machine whose /run is in memory. */
   readonly volatile?: true;
+  /** Only where kubelet and containerd run. */
+  readonly kubernetes?: true;
 }[] = [
   { path: "/var/lib/twill", name: "var-lib-twill" },
   { path: "/var/lib/cni", name: "var-lib-cni" },
@@ -18,11 +22,22 @@ const directories: readonly {
   { path: "/run/twill", name: "run-twill", volatile: true },
   { path: "/run/flannel", name: "run-flannel", volatile: true },
   { path: "/run/netns", name: "run-netns", volatile: true },
+  { path: "/var/lib/kubelet", name: "var-lib-kubelet", kubernetes: true },
+  { path: "/var/lib/containerd", name: "var-lib-containerd", kubernetes: true },
+  { path: "/var/log/pods", name: "var-log-pods", kubernetes: true },
+  { path: "/var/log/containers", name: "var-log-containers", kubernetes: true },
+  { path: "/run/containerd", name: "run-containerd", kubernetes: true, volatile: true },
 ];
 const pluginPath = "/opt/cni/bin";
 
 /** Paths that must exist in the lab's mount namespace before a node can be made. */
-export const mountPoints: readonly string[] = [...directories.map(({ path }) => path), pluginPath];
+export const mountPoints = (kubernetes: boolean): readonly string[] => [
+  ...directoriesOf(kubernetes).map(({ path }) => path),
+  pluginPath,
+];
+
+const directoriesOf = (kubernetes: boolean) =>
+  directories.filter((directory) => kubernetes || directory.kubernetes !== true);
 
 /** Where a node's file of that path lies, as seen from the lab and from the host: ("/work/lab/nodes/node1", "/run/twill/agent.sock"). */
 export function onDisk(nodeDirectory: string, path: string): string {
@@ -32,8 +47,8 @@ export function onDisk(nodeDirectory: string, path: string): string {
 }
 
 /** Makes what is missing; empties what a power cut would have emptied. */
-export function prepareDisk(nodeDirectory: string): void {
-  for (const { name, volatile } of directories) {
+export function prepareDisk(nodeDirectory: string, kubernetes: boolean): void {
+  for (const { name, volatile } of directoriesOf(kubernetes)) {
     const path = join(nodeDirectory, name);
     if (volatile === true) rmSync(path, { recursive: true, force: true });
     mkdirSync(path, { recursive: true, mode: 0o755 });
@@ -42,15 +57,33 @@ export function prepareDisk(nodeDirectory: string): void {
 }
 
 /** Mounts all of it. Called in the node's mount namespace, by a process in its network namespace. */
-export function mountDisk(labDirectory: string, nodeDirectory: string): void {
-  for (const { path, name } of directories) bindMount(join(nodeDirectory, name), path);
+export function mountDisk(labDirectory: string, nodeDirectory: string, kubernetes: boolean): void {
+  for (const { path, name } of directoriesOf(kubernetes)) bindMount(join(nodeDirectory, name), path);
   bindMount(join(labDirectory, "plugins"), pluginPath);
   if (existsSync("/etc/hosts")) bindMount(join(labDirectory, "hosts"), "/etc/hosts");
+  if (kubernetes) {
+    mountOwnSys();
+    showKernelSettings(join(nodeDirectory, "kernel-settings"));
+    // As on a machine that systemd booted: what is mounted on the node shows in the containers that ask for it.
+    shareAllMounts("/");
+    return;
+  }
   try {
     mountSysfs("/sys");
   } catch {
     // An outer container masks parts of /sys, so a user namespace gets no new one. Only tools that look at
     // /sys/class/net notice; netlink is not affected.
+  }
+}
+
+/** The network devices of this node, and the machine's cgroups. */
+function mountOwnSys(): void {
+  const cgroups = openFile("/sys/fs/cgroup", O_RDONLY);
+  try {
+    mountSysfs("/sys");
+    bindMount(`/proc/self/fd/${cgroups}`, "/sys/fs/cgroup");
+  } finally {
+    closeFile(cgroups);
   }
 }
 

@@ -8,9 +8,10 @@ import { createNetns, inNetns } from "../src/kernel/netns.ts";
 import type { Rtnl } from "../src/kernel/rtnl.ts";
 import { openRtnl } from "../src/kernel/rtnl-socket.ts";
 import { createUts } from "../src/kernel/uts.ts";
-import { AgentProcess } from "./agent-process.ts";
 import type { AgentAction } from "./api.ts";
 import type { RunPlugin } from "./cni-chain.ts";
+import type { Kubelet } from "./kubernetes/kubelet.ts";
+import { LoggedProcess } from "./logged-process.ts";
 import { enterCommand, type NamespaceHandles } from "./namespaces.ts";
 import { onDisk, prepareDisk } from "./node-disk.ts";
 import { Pod } from "./pod.ts";
@@ -29,29 +30,38 @@ const readyWithin = 20_000;
 interface Power extends NamespaceHandles {
   readonly rtnl: Rtnl;
   readonly pods: Map<string, Pod>;
-  agent?: AgentProcess;
+  agent?: LoggedProcess;
 }
 
 /** One machine of the lab: a network, a mount and a UTS namespace, a disk, an agent, pods. */
 export class LabNode {
   readonly plan: NodePlan;
   readonly directory: string;
-  readonly #settings: LabSettings;
+  readonly settings: LabSettings;
   readonly #router: Rtnl;
+  /** Where the machine is a node of Kubernetes. */
+  kubelet?: Kubelet;
   #power: Power | undefined;
 
   /** Switched off. @param router a socket in the router's namespace, where the cables end. */
   constructor(plan: NodePlan, settings: LabSettings, router: Rtnl) {
     this.plan = plan;
     this.directory = join(settings.directory, "nodes", plan.name);
-    this.#settings = settings;
+    this.settings = settings;
     this.#router = router;
+  }
+
+  get #isKubernetes(): boolean {
+    return this.settings.kubernetes !== undefined;
+  }
+  get #kind(): readonly string[] {
+    return this.#isKubernetes ? ["kubernetes"] : [];
   }
 
   get isOn(): boolean {
     return this.#power !== undefined;
   }
-  get agent(): AgentProcess | undefined {
+  get agent(): LoggedProcess | undefined {
     return this.#power?.agent;
   }
   get pods(): readonly Pod[] {
@@ -70,16 +80,16 @@ export class LabNode {
 
   /** Switches it on: namespaces, disk, cable; and the agent, which is not waited for. */
   async boot(): Promise<void> {
-    prepareDisk(this.directory);
+    prepareDisk(this.directory, this.#isKubernetes);
     const shared = onDisk(this.directory, "/run/netns");
     bindMount(shared, shared);
     shareMount(shared);
     const net = createNetns();
     resetForwarding(net);
-    plugNode(this.#router, this.plan, net, this.#settings.mtu);
+    plugNode(this.#router, this.plan, net, this.settings.mtu);
     const mount = await this.#makeMountNamespace(net);
     this.#power = { net, mount, uts: createUts(this.plan.name), rtnl: openRtnl({ netns: net }), pods: new Map() };
-    if (!this.#settings.bare) this.startAgent();
+    if (!this.settings.bare) this.startAgent();
   }
 
   /**
@@ -92,6 +102,7 @@ export class LabNode {
     this.#power = undefined;
     await power.agent?.end("SIGKILL");
     killInside([power, ...power.pods.values()]);
+    await this.kubelet?.vanish();
     for (const pod of power.pods.values()) await pod.vanish();
     power.rtnl.close();
     unplugNode(this.#router, this.plan.name);
@@ -110,27 +121,30 @@ export class LabNode {
     if (power.agent?.isRunning === true)
       throw new TwillError("exists", "the agent runs already", { operation: "start agent", object: this.plan.name });
     rmSync(onDisk(this.directory, agentSocket), { force: true });
-    const { directory, programs, agentFlags } = this.#settings;
+    const { directory, programs, agentFlags } = this.settings;
     const command = [
       requireProgram(programs, "twill-agent"),
       ...["--datastore", datastoreUrl(directory), "--node-name", this.plan.name, "--iface", underlayDevice],
       ...["--boot-id-file", join(this.directory, "boot-id"), ...agentFlags],
     ];
-    power.agent = new AgentProcess(
-      this.plan.name,
-      this.enter(command),
-      join(this.directory, "agent.log"),
-      labEnvironment(directory, programs),
-    );
+    power.agent = new LoggedProcess({
+      operation: "start agent",
+      object: this.plan.name,
+      remedy: "more with --agent-flag=--log-level=debug",
+      command: this.enter(command),
+      logPath: join(this.directory, "agent.log"),
+      environment: labEnvironment(directory, programs),
+    });
   }
 
   /** Until pods can be added. @throws TwillError `unavailable` with the agent's last words. */
   async awaitAgent(signal: AbortSignal): Promise<void> {
-    await this.agent?.awaitFiles(
-      [conflist, agentSocket].map((path) => onDisk(this.directory, path)),
-      readyWithin,
-      signal,
-    );
+    const files = [conflist, agentSocket].map((path) => onDisk(this.directory, path));
+    const missing = () => {
+      const absent = files.filter((path) => !existsSync(path));
+      return absent.length === 0 ? undefined : `${absent.join(", ")} did not appear`;
+    };
+    await this.agent?.awaitReady(missing, readyWithin, signal);
   }
 
   async agentAction(action: AgentAction, signal: AbortSignal): Promise<void> {
@@ -193,7 +207,7 @@ export class LabNode {
       stdin: new TextEncoder().encode(input),
       stdout: "pipe",
       stderr: "pipe",
-      env: { ...labEnvironment(this.#settings.directory, this.#settings.programs), ...environment },
+      env: { ...labEnvironment(this.settings.directory, this.settings.programs), ...environment },
     });
     const [stdout, stderr, status] = await Promise.all([
       new Response(child.stdout).text(),
@@ -205,8 +219,8 @@ export class LabNode {
 
   /** A process makes it and mounts; once our descriptor holds it, the process may go. */
   async #makeMountNamespace(netns: number): Promise<number> {
-    const { directory, programs } = this.#settings;
-    const command = [...programs.twill, "lab", "node-init", directory, this.plan.name];
+    const { directory, programs } = this.settings;
+    const command = [...programs.twill, "lab", "node-init", directory, this.plan.name, ...this.#kind];
     const child = inNetns(netns, () =>
       Bun.spawn(["unshare", "--mount", "--propagation", "unchanged", "--", ...command], {
         stdio: ["pipe", "pipe", "inherit"],

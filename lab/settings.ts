@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Family } from "../src/base/address.ts";
 import { labVariable } from "./directory.ts";
+import { type KubernetesParams, programFolder } from "./kubernetes/settings.ts";
 import type { Programs } from "./programs.ts";
 
 /** What all nodes of a lab have in common. */
@@ -14,6 +15,8 @@ export interface LabSettings {
   readonly agentFlags: readonly string[];
   /** Nodes without agents: machines on which nobody has installed a pod network. */
   readonly bare: boolean;
+  /** Nodes with containerd and kubelet, and a control plane. */
+  readonly kubernetes?: KubernetesParams;
 }
 
 export const datastoreUrl = (directory: string): string => `embedded:${join(directory, "store", "cluster.db")}`;
@@ -21,7 +24,17 @@ export const datastoreUrl = (directory: string): string => `embedded:${join(dire
 /** Of everything that runs in the lab: our programs are found by name, and leftovers by labVariable. */
 export function labEnvironment(directory: string, programs: Programs): Record<string, string> {
   const { PATH = "", ...rest } = process.env;
-  const path = [...new Set([programs.folder, ...PATH.split(":"), "/usr/sbin", "/usr/bin", "/sbin", "/bin"])];
+  const path = [
+    ...new Set([
+      programs.folder,
+      programFolder(directory),
+      ...PATH.split(":"),
+      "/usr/sbin",
+      "/usr/bin",
+      "/sbin",
+      "/bin",
+    ]),
+  ];
   const kept = Object.entries(rest).flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]));
   return { ...Object.fromEntries(kept), PATH: path.join(":"), [labVariable]: directory };
 }

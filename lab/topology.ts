@@ -89,6 +89,14 @@ export function planNode(topology: Topology, name: string, number: number, subne
   return { name, number, subnet, ...host(prefixes, 10 + number, mac("node", number), gatewaysOf(prefixes)) };
 }
 
+/** The machine of a Kubernetes control plane, on the first subnet: .10, before all nodes. */
+export function planControl(topology: Topology): NodePlan {
+  const [subnet] = topology.subnets;
+  if (subnet === undefined) throw new RangeError("a topology has a subnet");
+  const { prefixes } = subnet;
+  return { name: "control", number: 0, subnet, ...host(prefixes, 10, mac("node", 0), gatewaysOf(prefixes)) };
+}
+
 /** Nodes are spread in blocks: of four over two subnets, the first two share one. Subnet numbers, one a node. */
 export function spread(nodes: number, subnets: number): number[] {
   within("--nodes", nodes, 1, maximumNodes);
@@ -101,9 +109,10 @@ export function spread(nodes: number, subnets: number): number[] {
 
 /** The name becomes a device name in the router (15 bytes), a host name and a directory. @throws TwillError `invalid`. */
 export function checkNodeName(name: string): void {
-  if (!/^[a-z]([a-z0-9-]{0,11}[a-z0-9])?$/.test(name) || /^(lan\d+|outside|router|lo)$/.test(name))
+  if (!/^[a-z]([a-z0-9-]{0,11}[a-z0-9])?$/.test(name) || /^(lan\d+|outside|router|control|lo)$/.test(name))
     throw new TwillError("invalid", `"${name}" cannot be a node's name in the lab`, {
-      remedy: "use at most 13 lower-case letters, digits and hyphens, letter first, and none of lanN, outside, router",
+      remedy:
+        "use at most 13 lower-case letters, digits and hyphens, letter first, and none of lanN, outside, router, control",
     });
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { agentActions, type CheckResult, type LabApi, type LabStatus } from "../../lab/api.ts";
 import { callLab } from "../../lab/control.ts";
@@ -6,6 +6,7 @@ import { defaultConfig } from "../../lab/default-config.ts";
 import { isInsideLab, isRunning, labDirectory, readRecord, removeLab } from "../../lab/directory.ts";
 import { createLab } from "../../lab/enclosure.ts";
 import { controlSocket, labInit } from "../../lab/init.ts";
+import { adminKubeconfig } from "../../lab/kubernetes/settings.ts";
 import { enterFromHost } from "../../lab/namespaces.ts";
 import { nodeInit } from "../../lab/node-init.ts";
 import { drawCluster } from "../../lab/picture.ts";
@@ -134,7 +135,7 @@ const exec = command({
     const argv = after === undefined || after.length === 0 ? [process.env.SHELL ?? "/bin/sh"] : after;
     const child = Bun.spawn(enterFromHost(handles, record.init.pid, record.rootless, argv), {
       stdio: ["inherit", "inherit", "inherit"],
-      env: labEnvironment(directory, findPrograms()),
+      env: { ...labEnvironment(directory, findPrograms()), ...kubectlEnvironment(directory) },
     });
     // ctrl-C is the command's business; it reaches the whole foreground group.
     process.on("SIGINT", () => {});
@@ -251,10 +252,50 @@ const down = command({
   },
 });
 
+/** Not yet for people: `up` with a real Kubernetes. Prints the path of the administrator's kubeconfig. */
+const upKubernetes: Command = {
+  ...command({
+    name: "up-kubernetes",
+    summary: "make a cluster of Kubernetes",
+    flags: {
+      nodes: number(3, "how many nodes", [1, 20]),
+      subnets: number(2, "how many underlay subnets they are spread over", [1, 20]),
+      config: optional("net-conf.json", "FILE"),
+      binaries: optional("folder of Kubernetes' programs", "DIRECTORY"),
+      image: repeated("image archive for every node", "FILE"),
+      bare: boolean(false, "no agents: no pod network"),
+    },
+    run: async ({ flags }, output) => {
+      refuseInside();
+      const directory = labDirectory();
+      const line = progressLine(process.stderr);
+      const params = {
+        nodes: flags.nodes,
+        subnets: Math.min(flags.subnets, flags.nodes),
+        pods: 0,
+        mtu: 1500,
+        config: flags.config === undefined ? defaultConfig : readConfig(flags.config),
+        configName: flags.config ?? "the default configuration",
+        agentFlags: [],
+        bare: flags.bare,
+        kubernetes: { binaries: flags.binaries ?? "", images: flags.image },
+      };
+      try {
+        await createLab(directory, params, line.show, async () => {});
+        output.out(`${adminKubeconfig(directory)}\n`);
+        return 0;
+      } finally {
+        line.clear();
+      }
+    },
+  }),
+  hidden: true,
+};
+
 /** Run by the lab itself, inside its namespaces. */
 const internal: readonly Command[] = [
   program("init", ([directory = ""]) => labInit(directory)),
-  program("node-init", ([directory = "", name = ""]) => nodeInit(directory, name)),
+  program("node-init", ([directory = "", name = "", kind]) => nodeInit(directory, name, kind === "kubernetes")),
   program("lo-answer", ([family]) => loopbackAnswer(family === "6" ? 6 : 4)),
   program("lo-call", ([family, udp, tcp]) => loopbackCall(family === "6" ? 6 : 4, Number(udp), Number(tcp))),
 ];
@@ -267,7 +308,7 @@ function program(name: string, run: (args: readonly string[]) => Promise<void>):
 export const labCommand: Command = command({
   name: "lab",
   summary: "a cluster on this machine: real kernel, real packets",
-  subcommands: [up, checkCommand, status, exec, pod, node, agent, link, down, ...internal],
+  subcommands: [up, checkCommand, status, exec, pod, node, agent, link, down, upKubernetes, ...internal],
 });
 
 async function check(
@@ -316,6 +357,12 @@ async function call<M extends keyof LabApi>(
   const directory = labDirectory();
   if (!isRunning(directory)) throw noLab(directory);
   return await callLab<LabApi, M>(controlSocket(directory), method, params, progress);
+}
+
+/** So that `kubectl` needs no flags anywhere in the lab. */
+function kubectlEnvironment(directory: string): Record<string, string> {
+  const path = adminKubeconfig(directory);
+  return existsSync(path) ? { KUBECONFIG: path } : {};
 }
 
 const noLab = (directory: string): TwillError =>

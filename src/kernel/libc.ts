@@ -57,6 +57,7 @@ const library = dlopen("libc.so.6", {
   unlink: { args: [ptr], returns: i32 },
   unshare: { args: [i32], returns: i32 },
   usleep: { args: [u32], returns: i32 },
+  waitpid: { args: [i32, ptr, i32], returns: i32 },
   write: { args: [i32, ptr, u64], returns: i32 },
 });
 

@@ -29,6 +29,9 @@ export const bindMount = (source: string, target: string): void =>
 /** What is mounted below `target` from now on shows in copies of this mount namespace too, and the other way round. */
 export const shareMount = (target: string): void => mount("none", target, "none", MS_SHARED, undefined);
 
+/** The same for everything mounted at `target` and below: what systemd does with "/" at boot. */
+export const shareAllMounts = (target: string): void => mount("none", target, "none", MS_SHARED | MS_REC, undefined);
+
 export const mountTmpfs = (target: string, options = "mode=755"): void =>
   mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options);
 

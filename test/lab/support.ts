@@ -18,6 +18,7 @@ export class TestLab implements AsyncDisposable {
   readonly directory = join(this.parent, "lab");
   /** Put before the command line: setpriv and the like. */
   readonly prefix: readonly string[];
+  readonly #mountsBefore: ReadonlySet<string> = new Set(mountLines());
 
   constructor(prefix: readonly string[] = []) {
     this.prefix = prefix;
@@ -76,7 +77,7 @@ export class TestLab implements AsyncDisposable {
       (folder) => folder !== `/proc/${process.pid}` && namespacesOf(folder).some(([name]) => namespaces.has(name)),
     );
     for (const fd of namespaces.values()) closeSync(fd);
-    const mounts = readFileSync("/proc/self/mounts", "utf8").split("\n");
+    const mounts = mountLines().filter((line) => !this.#mountsBefore.has(line));
     return [
       ...this.processes().map(({ pid }) => `process ${pid}`),
       ...held.map(({ pid }) => `process ${pid} in a namespace of the lab`),
@@ -93,6 +94,8 @@ export class TestLab implements AsyncDisposable {
     }
   }
 }
+
+const mountLines = (): string[] => readFileSync("/proc/self/mounts", "utf8").split("\n");
 
 const kinds = ["net", "mnt", "uts", "pid", "user"];
 const own = new Set(kinds.map((kind) => readlinkSync(`/proc/self/ns/${kind}`)));
