@@ -64,7 +64,7 @@ export class ConfigMapKind implements KindStore {
         await this.#context.client.delete(CONFIG_MAPS, this.#place(name), preconditions);
         return true;
       },
-      async () => ((await this.#find(name)) === undefined ? true : undefined),
+      async (unsure) => (unsure && (await this.#find(name)) === undefined ? true : undefined),
     );
   }
 

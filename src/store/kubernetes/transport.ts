@@ -141,6 +141,9 @@ export class Transport {
       },
       ...(request.body !== undefined && { body: JSON.stringify(request.body) }),
       signal,
+      // On a connection of its own, which Bun does not repeat by itself (see write.ts): a second deletion finds nothing,
+      // and nobody could tell that the first one did it.
+      keepalive: request.method !== "DELETE",
       redirect: "manual", // the API never redirects; a token must not follow where someone else points
       tls: {
         rejectUnauthorized: !insecure,

@@ -16,25 +16,29 @@ export const hasWriteId = (object: KubernetesObject | undefined, id: string): bo
 const ATTEMPTS = 3;
 
 /**
- * Carries a write out once, also when the answer is lost. `landed`: what the write made, if it is found to have
- * happened. @throws TwillError as `attempt` does.
+ * Carries a write out once, also when its answer is lost. `landed`: what the write made, if it is found to have happened;
+ * `unsure`: an answer was lost, as far as we know. Bun's fetch (1.4) does not tell all: it repeats a request by itself
+ * when a connection that it kept breaks under it, and what we are told is what the second one met: "exists" or
+ * "conflict". @throws TwillError as `attempt` does.
  */
-export async function writeOnce<T>(attempt: () => Promise<T>, landed: () => Promise<T | undefined>): Promise<T> {
+export async function writeOnce<T>(
+  attempt: () => Promise<T>,
+  landed: (unsure: boolean) => Promise<T | undefined>,
+): Promise<T> {
   let unsure = false;
   for (let attempts = 1; ; attempts++) {
     try {
       return await attempt();
     } catch (error) {
-      const lost = isAmbiguous(error) && attempts < ATTEMPTS;
-      unsure ||= isAmbiguous(error);
-      // "exists", "conflict" or "not-found" may be what an earlier attempt of ours left.
-      const settled = ["exists", "conflict", "not-found"].some((code) => isCode(error, code as "exists"));
-      if (!lost && !(unsure && settled)) throw error;
-      const found = await landed().catch(() => {
+      const lost = isAmbiguous(error);
+      unsure ||= lost;
+      const settled = isCode(error, "exists") || isCode(error, "conflict") || isCode(error, "not-found");
+      if (!lost && !settled) throw error;
+      const found = await landed(unsure).catch(() => {
         throw error;
       });
       if (found !== undefined) return found;
-      if (!lost) throw error;
+      if (!lost || attempts === ATTEMPTS) throw error;
     }
   }
 }
