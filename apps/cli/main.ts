@@ -4,6 +4,7 @@ import { get, logLevel, status } from "./agent-commands.ts";
 import { type Command, command, type Output, runCommand } from "./command.ts";
 import { bashCompletion, zshCompletion } from "./completion.ts";
 import { config } from "./config-command.ts";
+import { convertCommand } from "./convert-command.ts";
 import { deleteCommand } from "./delete-command.ts";
 import { installCni } from "./install-cni-command.ts";
 import { labCommand } from "./lab-command.ts";
@@ -45,6 +46,7 @@ const root: Command = {
     status,
     get,
     config,
+    convertCommand,
     deleteCommand,
     logLevel,
     labCommand,
