@@ -81,7 +81,7 @@ export class Pods {
   }
 
   get problems(): readonly Problem[] {
-    return this.#table.problems;
+    return [...this.#table.problems, ...this.#stranded()];
   }
 
   /** A call of the plugin. @param netns open descriptor of the pod's namespace. */
@@ -168,6 +168,25 @@ export class Pods {
     clearTimeout(this.#repairTimer);
     this.#stopWatching();
     this.#books.close();
+  }
+
+  /** Addresses from before the cluster's network was changed: no other node has a route to them. */
+  #stranded(): readonly Problem[] {
+    const subnets = this.#network?.subnets ?? [];
+    if (subnets.length === 0) return [];
+    const stranded = this.#books.node
+      .list()
+      .flatMap(({ addresses }) => addresses.filter((address) => !subnets.some((subnet) => contains(subnet, address))));
+    if (stranded.length === 0) return [];
+    const some = stranded.slice(0, 3).join(", ") + (stranded.length > 3 ? ` and ${stranded.length - 3} more` : "");
+    return [
+      {
+        severity: "warning",
+        subject: "pods",
+        message: `they have addresses outside this node's ${subnets.join(" and ")}, where other nodes cannot reach them: ${some}`,
+        remedy: "delete these pods, so that they are made anew; twill get endpoints lists them",
+      },
+    ];
   }
 
   #repair(): void {

@@ -71,3 +71,30 @@ test("the same with --net-config-path: a file that became invalid, that is away,
       .catch(() => {});
   }
 }, 60_000);
+
+test("changed while pods run: they keep talking, but for a change of the network itself, and that is said", async () => {
+  const dual = { Network: "10.244.0.0/16", EnableIPv6: true, IPv6Network: "fd00:244::/56" };
+  const first = { ...dual, Backend: { Type: "vxlan" } };
+  await using lab = await FaultLab.up({ nodes: 2, subnets: 1, pods: 1, config: first });
+  for (const config of [
+    { ...dual, Backend: { Type: "vxlan", VNI: 7, Port: 4789 } },
+    { ...dual, Backend: { Type: "host-gw" } },
+    first,
+  ]) {
+    await lab.storeConfig(config);
+    const backend = config.Backend.Type;
+    await until(async () => (await lab.status("node1")).network?.backend === backend, `${backend} is in force`);
+    expect(await lab.brokenPaths()).toEqual([]);
+  }
+  await lab.storeConfig({ ...first, Network: "10.99.0.0/16" });
+  const said = async () => (await lab.status("node1")).problems.map(({ message }) => message).join();
+  await until(
+    async () => (await said()).includes("other nodes cannot reach them: 10.244."),
+    "the pods' plight is said",
+  );
+  const stranded = (await lab.brokenPaths(0)).filter((path) => path.includes("IPv6"));
+  expect(stranded).toEqual([]);
+  await lab.storeConfig(first);
+  await until(async () => (await said()) === "", "nothing is wrong any more");
+  expect(await lab.brokenPaths()).toEqual([]);
+}, 60_000);
