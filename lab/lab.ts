@@ -7,8 +7,9 @@ import { openDatastore } from "../src/store/open.ts";
 import type { CheckResult, LabApi, LabStatus, UpParams } from "./api.ts";
 import { Cluster } from "./cluster.ts";
 import type { Methods, Progress } from "./control.ts";
+import { installTwill } from "./kubernetes/install-twill.ts";
 import { clusterRanges } from "./kubernetes/settings.ts";
-import { awaitReadyNodes, prepareKubernetes, startKubelet, startKubernetes } from "./kubernetes/start.ts";
+import { prepareKubernetes, startKubelet, startKubernetes } from "./kubernetes/start.ts";
 import type { LabNode } from "./node.ts";
 import { checkPairs } from "./probe/check.ts";
 import type { RunInPod } from "./probe/loopback.ts";
@@ -84,12 +85,14 @@ export class Lab {
     if (!bare) await this.#storeNetwork(params.config);
     const nodes = places.map((subnet) => this.#cluster.enlist(undefined, subnet));
     await Promise.all(nodes.map((node) => node.boot()));
-    if (kubernetes !== undefined) await startKubernetes(this.#cluster, clusterRanges(network), progress, signal);
+    if (kubernetes !== undefined) {
+      await startKubernetes(this.#cluster, clusterRanges(network), progress, signal);
+      await installTwill(this.#cluster, params.config, progress, signal);
+    }
     if (bare) return null;
 
     progress(`waiting for ${nodes.length} agents`);
     await Promise.all(nodes.map((node) => node.awaitAgent(signal)));
-    if (kubernetes !== undefined) await awaitReadyNodes(this.#cluster, progress, signal);
     let added = 0;
     const total = nodes.length * params.pods;
     await Promise.all(

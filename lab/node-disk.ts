@@ -4,6 +4,8 @@ import { closeFile, O_RDONLY, openFile } from "../src/kernel/file.ts";
 import { bindMount, mountSysfs, shareAllMounts } from "../src/kernel/mount.ts";
 import { showKernelSettings } from "./kubernetes/kernel-settings.ts";
 
+const pluginPath = "/opt/cni/bin";
+
 /**
  * A node's own part of the file system: directories of the lab that are mounted over the paths that agent, plugins and
  * container runtime use, so that these run with their defaults. Everything else is the host's.
@@ -15,6 +17,8 @@ const directories: readonly {
   readonly volatile?: true;
   /** Only where kubelet and containerd run. */
   readonly kubernetes?: true;
+  /** Only where the machine has it, so that what is installed on a node is not installed on the machine. */
+  readonly ifPresent?: true;
 }[] = [
   { path: "/var/lib/twill", name: "var-lib-twill" },
   { path: "/var/lib/cni", name: "var-lib-cni" },
@@ -27,9 +31,10 @@ const directories: readonly {
   { path: "/var/log/pods", name: "var-log-pods", kubernetes: true },
   { path: "/var/log/containers", name: "var-log-containers", kubernetes: true },
   { path: "/run/containerd", name: "run-containerd", kubernetes: true, volatile: true },
+  { path: pluginPath, name: "opt-cni-bin", kubernetes: true },
+  { path: "/etc/systemd/network", name: "etc-systemd-network", kubernetes: true, ifPresent: true },
+  { path: "/etc/NetworkManager", name: "etc-NetworkManager", kubernetes: true, ifPresent: true },
 ];
-const pluginPath = "/opt/cni/bin";
-
 /** Paths that must exist in the lab's mount namespace before a node can be made. */
 export const mountPoints = (kubernetes: boolean): readonly string[] => [
   ...directoriesOf(kubernetes).map(({ path }) => path),
@@ -37,7 +42,10 @@ export const mountPoints = (kubernetes: boolean): readonly string[] => [
 ];
 
 const directoriesOf = (kubernetes: boolean) =>
-  directories.filter((directory) => kubernetes || directory.kubernetes !== true);
+  directories.filter(
+    ({ path, kubernetes: only, ifPresent }) =>
+      (kubernetes || only !== true) && (ifPresent !== true || existsSync(path)),
+  );
 
 /** Where a node's file of that path lies, as seen from the lab and from the host: ("/work/lab/nodes/node1", "/run/twill/agent.sock"). */
 export function onDisk(nodeDirectory: string, path: string): string {
@@ -59,7 +67,8 @@ export function prepareDisk(nodeDirectory: string, kubernetes: boolean): void {
 /** Mounts all of it. Called in the node's mount namespace, by a process in its network namespace. */
 export function mountDisk(labDirectory: string, nodeDirectory: string, kubernetes: boolean): void {
   for (const { path, name } of directoriesOf(kubernetes)) bindMount(join(nodeDirectory, name), path);
-  bindMount(join(labDirectory, "plugins"), pluginPath);
+  // Plugins of the lab's own agents; a real cluster installs its own.
+  if (!kubernetes) bindMount(join(labDirectory, "plugins"), pluginPath);
   if (existsSync("/etc/hosts")) bindMount(join(labDirectory, "hosts"), "/etc/hosts");
   if (kubernetes) {
     mountOwnSys();

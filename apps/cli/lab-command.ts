@@ -263,7 +263,7 @@ const upKubernetes: Command = {
       config: optional("net-conf.json", "FILE"),
       binaries: optional("folder of Kubernetes' programs", "DIRECTORY"),
       image: repeated("image archive for every node", "FILE"),
-      bare: boolean(false, "no agents: no pod network"),
+      manifest: optional("deploy/twill.yaml; without it, no pod network", "FILE"),
     },
     run: async ({ flags }, output) => {
       refuseInside();
@@ -277,8 +277,12 @@ const upKubernetes: Command = {
         config: flags.config === undefined ? defaultConfig : readConfig(flags.config),
         configName: flags.config ?? "the default configuration",
         agentFlags: [],
-        bare: flags.bare,
-        kubernetes: { binaries: flags.binaries ?? "", images: flags.image },
+        bare: true,
+        kubernetes: {
+          binaries: flags.binaries ?? "",
+          images: flags.image,
+          ...(flags.manifest === undefined ? {} : { manifest: flags.manifest }),
+        },
       };
       try {
         await createLab(directory, params, line.show, async () => {});

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Address } from "../../src/base/address.ts";
+import { TwillError } from "../../src/base/errors.ts";
 import { addressAt, prefixFamily } from "../../src/base/prefix.ts";
 import type { Progress } from "../control.ts";
 import { LoggedProcess } from "../logged-process.ts";
@@ -74,6 +75,18 @@ export class ControlMachine {
 
   async stopComponent(name: Component, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
     await this.#running.get(name)?.end(signal);
+  }
+
+  /** As a person at the control plane would. @throws TwillError `unavailable` with what it said. */
+  async kubectl(...args: string[]): Promise<string> {
+    const { directory, programs } = this.machine.settings;
+    const child = Bun.spawn(this.machine.enter(["kubectl", ...args]), {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...labEnvironment(directory, programs), KUBECONFIG: this.credentials.adminKubeconfig },
+    });
+    const [said, complaint] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+    if ((await child.exited) === 0) return said;
+    throw new TwillError("unavailable", complaint.trim(), { operation: "run kubectl", object: args.join(" ") });
   }
 
   /** What has ended although nobody ended it; empty when all is well. */
