@@ -38,7 +38,7 @@ function archiveOf(name: string, program: string): string {
 }
 
 /** Debian's: built from its Go module it lacks seccomp, which needs libseccomp and cgo. */
-function requireRunc(): void {
+export function requireRunc(): void {
   if (Bun.which("runc", { PATH: `${process.env.PATH}:/usr/sbin:/sbin` }) !== null) return;
   const apt = (...args: string[]) =>
     Bun.spawnSync(["apt-get", "-qq", "-y", ...args], { stdio: ["ignore", "ignore", "inherit"] }).exitCode;
