@@ -1,6 +1,15 @@
 import { afterAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { imageName, packImage } from "./image.ts";
@@ -74,12 +83,13 @@ test("inside are the executable under its names, its loader, its libraries, and 
   // The oracle: what the loader itself says it would load.
   const ldd = run("ldd", executable).stdout.matchAll(/(?:^|\/)((?:lib|ld-)[^\s/]*\.so\.\d+)/gm);
   expect(names.sort()).toEqual([...new Set([...ldd].map((match) => match[1] ?? ""))].sort());
+  expect(readlinkSync(join(root, "var/run"))).toBe("../run");
   const programs = join(root, "usr/local/bin");
   expect(new Set(readdirSync(programs).map((name) => statSync(join(programs, name)).ino)).size).toBe(1);
   for (const line of run("tar", "-tvf", join(folder, "layer.tar")).stdout.trim().split("\n"))
-    expect(line).toMatch(/^[-dh]r.{8} 0\/0 +\d+ 1970-01-01 /);
+    expect(line).toMatch(/^[-dhl]r.{8} 0\/0 +\d+ 1970-01-01 /);
   expect(readdirSync(root).sort()).toEqual(
-    [...new Set(["dev", "etc", "lib", "proc", "sys", "tmp", "usr", ...loaderFolders])].sort(),
+    [...new Set(["dev", "etc", "lib", "proc", "run", "sys", "tmp", "usr", "var", ...loaderFolders])].sort(),
   );
 });
 

@@ -28,6 +28,8 @@ export function imageRoot(executable: string, sysroot?: Sysroot): readonly TarEn
         target: `${programs}/twill`,
       }),
     ),
+    // Runtimes name pods' namespaces /var/run/netns/…, which nodes have by the same link.
+    { type: "symbolic link", path: "var/run", mode: 0o777, target: "../run" },
     text("etc/passwd", "root:x:0:0:root:/:/nonexistent\nnobody:x:65534:65534:nobody:/nonexistent:/nonexistent\n"),
     text("etc/group", "root:x:0:\nnobody:x:65534:\n"),
     // Without it glibc asks DNS before /etc/hosts.
@@ -65,7 +67,7 @@ function libraries(executable: string, sysroot: Sysroot | undefined): TarEntry[]
 }
 
 /** What runtimes mount on, besides what the files need. A program with Bun inside does not start without /proc. */
-const mountPoints = ["dev", "proc", "sys", "tmp"];
+const mountPoints = ["dev", "proc", "run", "sys", "tmp"];
 
 function folders(paths: readonly string[]): TarEntry[] {
   const all = new Set<string>(mountPoints);

@@ -5,11 +5,11 @@
 export type TarEntry = { readonly path: string; readonly mode: number } & (
   | { readonly type: "file"; readonly content: Uint8Array }
   | { readonly type: "directory" }
-  | { readonly type: "hard link"; readonly target: string }
+  | { readonly type: "hard link" | "symbolic link"; readonly target: string }
 );
 
 const BLOCK = 512;
-const typeFlags = { file: "0", "hard link": "1", directory: "5" } as const;
+const typeFlags = { file: "0", "hard link": "1", "symbolic link": "2", directory: "5" } as const;
 
 /** Paths are relative, without a leading "/", at most 100 bytes. Files are smaller than 8 GiB, the field's limit. */
 export function tar(entries: readonly TarEntry[]): Uint8Array {
@@ -40,7 +40,7 @@ function header(entry: TarEntry, size: number): Uint8Array {
   octal(136, 12, 0);
   put(148, 8, "        ");
   put(156, 1, typeFlags[entry.type]);
-  if (entry.type === "hard link") put(157, 100, entry.target);
+  if ("target" in entry) put(157, 100, entry.target);
   put(257, 8, "ustar\x0000");
   // The checksum counts its own field as spaces, and is written as six digits, NUL, space.
   const sum = block.reduce((total, byte) => total + byte, 0);
