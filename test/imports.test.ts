@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, relative } from "node:path";
 
 /**
@@ -65,6 +65,7 @@ const layers: Readonly<Record<string, Layer>> = {
 const root = join(import.meta.dir, "..");
 
 function sources(folder: string): string[] {
+  if (!existsSync(join(root, folder))) return []; // still to come
   return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return sources(path);
