@@ -27,7 +27,7 @@ export const benches = {
     about:
       "One TCP stream (`iperf3`) and one datagram there and back at a time, through a lab's cluster and through the same " +
       "topology with the same masquerade and forwarding rules laid by hand with `ip` and `nft` (`bench/by-hand.ts`). " +
-      "Both ends of a stream run on one processor, so that what is compared is the work that a byte costs.",
+      "Both ends run on one processor, so that what is compared is the work that a byte costs.",
     run: benchThroughput,
   },
   reconcile: {

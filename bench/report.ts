@@ -1,15 +1,12 @@
-import { pairedRatio, type Summary, summarize } from "./statistics.ts";
+import { pairedRatio, type Ratio, type Summary, summarize } from "./statistics.ts";
 
 /** Two sides measured in turns, and what was to be reached. */
-export interface Comparison {
+export interface Comparison extends Ratio {
   readonly what: string;
   readonly against: string;
   readonly unit: string;
   readonly ours: Summary;
   readonly theirs: Summary;
-  /** Ours by theirs: median of neighbours' ratios, and half the distance between their quartiles. */
-  readonly ratio: number;
-  readonly spread: number;
   /** Of the two p99, which no pairing steadies. */
   readonly ratioOfP99: number;
   readonly goal?: Range;
@@ -53,14 +50,18 @@ export function compare(input: {
   return { ...rest, ours: a, theirs: b, ...pairedRatio(pairs.ours, pairs.theirs), ratioOfP99: a.p99 / b.p99 };
 }
 
-function isReached({ ratio, goal }: Comparison): boolean | undefined {
-  if (goal === undefined) return undefined;
-  return ratio >= (goal.least ?? Number.NEGATIVE_INFINITY) && ratio <= (goal.most ?? Number.POSITIVE_INFINITY);
+type Verdict = "reached" | "undecided" | "MISSED" | "";
+
+/** Undecided: outside of the goal, by less than the measurement is uncertain. */
+function judge({ ratio, uncertainty, goal }: Comparison): Verdict {
+  if (goal === undefined) return "";
+  const { least = Number.NEGATIVE_INFINITY, most = Number.POSITIVE_INFINITY } = goal;
+  if (ratio >= least && ratio <= most) return "reached";
+  return ratio + uncertainty >= least && ratio - uncertainty <= most ? "undecided" : "MISSED";
 }
 
 /** Three significant digits. */
-const digits = (value: number): string =>
-  value >= 100 ? value.toFixed(0) : value.toPrecision(3).replace(/^(\d+\.\d*?)0+$/, "$1");
+const digits = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 
 function goalText({ least, most }: Range = {}): string {
   if (least === undefined && most === undefined) return "";
@@ -71,7 +72,18 @@ function goalText({ least, most }: Range = {}): string {
 const header = ["", "against", "ours p50 / p99", "theirs p50 / p99", "n", "ratio", "of p99", "goal", ""];
 
 function cells(row: Row): string[] {
-  if (!("ours" in row)) return [row.what, "", row.value, "", "", "", "", "", verdict(row.reached)];
+  if (!("ours" in row))
+    return [
+      row.what,
+      "",
+      row.value,
+      "",
+      "",
+      "",
+      "",
+      "",
+      row.reached === undefined ? "" : row.reached ? "reached" : "MISSED",
+    ];
   const { what, against, unit, ours, theirs, ratio, spread, ratioOfP99, goal } = row;
   const side = ({ p50, p99 }: Summary) => `${digits(p50)} / ${digits(p99)} ${unit}`;
   const measured = `${ratio.toFixed(3)} ± ${spread.toFixed(3)}`;
@@ -84,11 +96,9 @@ function cells(row: Row): string[] {
     measured,
     ratioOfP99.toFixed(2),
     goalText(goal),
-    verdict(isReached(row)),
+    judge(row),
   ];
 }
-
-const verdict = (reached: boolean | undefined): string => (reached === undefined ? "" : reached ? "reached" : "MISSED");
 
 /** For a terminal. */
 export function formatReport({ title, rows, seconds }: Report): string {
@@ -128,7 +138,8 @@ Written by \`npm run bench -- --write\`, as root. Do not edit.
 
 Numbers of different machines, or of one machine at different hours, cannot be compared. What is compared here was measured
 in one run, both sides in turns, and the ratio is the median of the ratios of neighbours (± half the distance between their
-quartiles), so that noise which hits both cancels out. p50 and p99 are each side's own.
+quartiles), so that noise which hits both cancels out. p50 and p99 are each side's own. A ratio outside of its goal, but by
+less than the median of so many turns is uncertain (95 %), is called undecided: the machine was not quiet enough.
 
 Measured on ${machine}.
 `;

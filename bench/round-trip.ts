@@ -3,6 +3,7 @@ import { encodeSockaddr } from "../lab/probe/sockaddr.ts";
 import { parseAddress } from "../src/base/address.ts";
 import { closeFile } from "../src/kernel/file.ts";
 import { AF_INET, openSocket, SOCK_DGRAM, setTimeouts, tryConnect, tryReceive, trySend } from "../src/kernel/socket.ts";
+import { onFirstProcessor } from "./affinity.ts";
 import type { Namespace } from "./namespace.ts";
 
 const port = 7007;
@@ -34,14 +35,14 @@ export class RoundTrip {
 
   /** Microseconds each. @throws Error when one is lost. */
   measure(count: number): number[] {
-    const times: number[] = [];
-    for (let index = 0; index < count; index++) {
-      const sent = Bun.nanoseconds();
-      trySend(this.#fd, this.#datagram);
-      if (tryReceive(this.#fd, this.#buffer) <= 0) throw new Error("a datagram did not come back within a second");
-      times.push((Bun.nanoseconds() - sent) / 1000);
-    }
-    return times;
+    return onFirstProcessor(() =>
+      Array.from({ length: count }, () => {
+        const sent = Bun.nanoseconds();
+        trySend(this.#fd, this.#datagram);
+        if (tryReceive(this.#fd, this.#buffer) <= 0) throw new Error("a datagram did not come back within a second");
+        return (Bun.nanoseconds() - sent) / 1000;
+      }),
+    );
   }
 
   close(): void {

@@ -26,15 +26,20 @@ export function summarize(values: readonly number[]): Summary {
   };
 }
 
+export interface Ratio {
+  readonly ratio: number;
+  /** Half of the distance between the quartiles of the neighbours' ratios. */
+  readonly spread: number;
+  /** How far the ratio may be off: 95 % confidence of a median, 1.57 quartile distances by √n (McGill, Tukey, Larsen 1978). */
+  readonly uncertainty: number;
+}
+
 /**
  * The ratio of two medians that were taken in turns (a, b, a, b…), with the spread of the ratios of neighbours: noise that
  * hits both sides of a pair cancels out.
  */
-export function pairedRatio(
-  ours: readonly number[],
-  theirs: readonly number[],
-): { readonly ratio: number; readonly spread: number } {
+export function pairedRatio(ours: readonly number[], theirs: readonly number[]): Ratio {
   const ratios = ours.slice(0, theirs.length).map((value, index) => value / (theirs[index] ?? Number.NaN));
-  const { p50, spread } = summarize(ratios);
-  return { ratio: p50, spread };
+  const { p50, spread, count } = summarize(ratios);
+  return { ratio: p50, spread, uncertainty: (1.57 * 2 * spread) / Math.sqrt(count) };
 }
