@@ -2,6 +2,7 @@ import { isAbsolute } from "node:path";
 import { TwillError } from "../base/errors.ts";
 import type { Datastore } from "./datastore.ts";
 import { EmbeddedDatastore, type EmbeddedOptions, embeddedCapabilities } from "./embedded/embedded.ts";
+import { inConfigMapKey } from "./kubernetes/config-map-key-kind.ts";
 import { KubernetesDatastore, type KubernetesOptions, kubernetesCapabilities } from "./kubernetes/datastore.ts";
 import { clusterAccess, parseKubernetesUrl } from "./kubernetes/url.ts";
 import { LazyDatastore } from "./lazy.ts";
@@ -30,9 +31,17 @@ const engines: Readonly<Record<string, Engine>> = {
     capabilities: kubernetesCapabilities,
     prepare: (rest, options) => {
       const url = parseKubernetesUrl(rest);
-      const { namespace } = url;
+      const { namespace, config } = url;
+      const kinds = {
+        ...(config && { config: inConfigMapKey("network", { ...config, key: "net-conf.json" }) }),
+        ...options.kinds,
+      };
       return async () =>
-        new KubernetesDatastore(clusterAccess(url, options.clock), { ...options, ...(namespace && { namespace }) });
+        new KubernetesDatastore(clusterAccess(url, options.clock), {
+          ...options,
+          ...(namespace && { namespace }),
+          kinds,
+        });
     },
   },
 };

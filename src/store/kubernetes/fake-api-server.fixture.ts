@@ -227,7 +227,11 @@ type Answer = readonly [number, unknown];
 
 function selector(namespace: string, query: URLSearchParams): (object: ConfigMap) => boolean {
   const [label = "", value] = (query.get("labelSelector") ?? "").split("=");
-  return ({ metadata }) => metadata.namespace === namespace && (label === "" || metadata.labels?.[label] === value);
+  const name = query.get("fieldSelector")?.replace("metadata.name=", "");
+  return ({ metadata }) =>
+    metadata.namespace === namespace &&
+    (name === undefined || metadata.name === name) &&
+    (label === "" || metadata.labels?.[label] === value);
 }
 
 const line = (type: string, object: unknown) => `${JSON.stringify({ type, object })}\n`;

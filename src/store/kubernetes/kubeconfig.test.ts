@@ -148,13 +148,25 @@ test("a pod's service account, and what stands in for its Service's address", as
 
 test("URLs", () => {
   expect(parseKubernetesUrl("")).toEqual({});
-  expect(parseKubernetesUrl("/etc/k?context=a%20b&namespace=n&server=https://10.0.0.1")).toEqual({
+  expect(
+    parseKubernetesUrl("/etc/k?context=a%20b&namespace=n&server=https://10.0.0.1&config=kube-flannel/cfg"),
+  ).toEqual({
+    config: { namespace: "kube-flannel", name: "cfg" },
     kubeconfig: "/etc/k",
     context: "a b",
     namespace: "n",
     server: "https://10.0.0.1",
   });
-  for (const rest of ["k", "/k/", "/k?x=1", "?context=a", "?namespace=A", "?server=10.0.0.1", "?server=ftp://x"]) {
+  for (const rest of [
+    "k",
+    "/k/",
+    "/k?x=1",
+    "?context=a",
+    "?namespace=A",
+    "?server=10.0.0.1",
+    "?server=ftp://x",
+    "?config=a",
+  ]) {
     expect([rest, failure(() => parseKubernetesUrl(rest)).code]).toEqual([rest, "invalid"]);
   }
   const access = clusterAccess({ kubeconfig: write({}), server: "https://10.9.9.9:6443" }, clock);

@@ -13,15 +13,18 @@ export interface KubernetesUrl {
   readonly context?: string;
   /** Of the objects that have no place of their own. */
   readonly namespace?: string;
+  /** The ConfigMap that people keep net-conf.json in, which then is the object config/network. */
+  readonly config?: { readonly namespace: string; readonly name: string };
   /** The API server's own address, instead of the Service's or the kubeconfig's. */
   readonly server?: string;
 }
 
 export const KUBERNETES_URL_FORM =
-  "write kubernetes: in a pod, kubernetes:/PATH/OF/A/KUBECONFIG elsewhere; ?context=, ?namespace= and ?server= may follow";
+  "write kubernetes: in a pod, kubernetes:/PATH/OF/A/KUBECONFIG elsewhere; ?context=, namespace=, config=NAMESPACE/CONFIGMAP and server=https://ADDRESS:PORT may follow";
 
-const options = ["context", "namespace", "server"] as const;
+const options = ["context", "namespace", "server", "config"] as const;
 const namespacePattern = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+const configPattern = /^([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)\/([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)$/;
 
 /** @throws TwillError `invalid`. */
 export function parseKubernetesUrl(rest: string): KubernetesUrl {
@@ -39,8 +42,10 @@ export function parseKubernetesUrl(rest: string): KubernetesUrl {
   }
   const unknown = [...query.keys()].find((key) => !options.some((option) => option === key));
   if (unknown !== undefined) throw wrong(`"${unknown}" is no option of this datastore`);
-  const [context, namespace, server] = options.map((option) => query.get(option) ?? undefined);
+  const [context, namespace, server, config] = options.map((option) => query.get(option) ?? undefined);
   if (namespace !== undefined && !namespacePattern.test(namespace)) throw wrong(`"${namespace}" is not a namespace`);
+  const [, configNamespace, configName] = configPattern.exec(config ?? "") ?? [];
+  if (config !== undefined && configName === undefined) throw wrong(`"${config}" is not NAMESPACE/CONFIGMAP`);
   if (server !== undefined) checkServer(server, `kubernetes:${rest}`);
   if (context !== undefined && path === "") throw wrong("a context is one of a kubeconfig, and there is none");
   return {
@@ -48,6 +53,7 @@ export function parseKubernetesUrl(rest: string): KubernetesUrl {
     ...(context !== undefined && { context }),
     ...(namespace !== undefined && { namespace }),
     ...(server !== undefined && { server }),
+    ...(configNamespace && configName && { config: { namespace: configNamespace, name: configName } }),
   };
 }
 
