@@ -100,9 +100,18 @@ const mountLines = (): string[] => readFileSync("/proc/self/mounts", "utf8").spl
 const kinds = ["net", "mnt", "uts", "pid", "user"];
 const own = new Set(kinds.map((kind) => readlinkSync(`/proc/self/ns/${kind}`)));
 
+/** Without the machine's root, others' processes keep their descriptors to themselves; a process may also end meanwhile. */
+function readableFolder(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
 /** Names and paths. */
 function namespacesOf(folder: string): [string, string][] {
-  const descriptors = existsSync(`${folder}/fd`) ? readdirSync(`${folder}/fd`).map((fd) => `${folder}/fd/${fd}`) : [];
+  const descriptors = readableFolder(`${folder}/fd`).map((fd) => `${folder}/fd/${fd}`);
   return [...kinds.map((kind) => `${folder}/ns/${kind}`), ...descriptors].flatMap((path) => {
     try {
       const target = readlinkSync(path);
