@@ -1,8 +1,8 @@
 /**
  * `npm run image`: dist/twill-image.tar, for `ctr images import`, `docker load` and `podman load`, made without any of them.
- * `npm run image -- --arch arm64` makes dist/twill-image-arm64.tar on any machine.
+ * `npm run image -- --arch arm64` makes dist/twill-image-arm64.tar on an x86-64 machine, `--write` notes the size in the docs.
  */
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { build, distribution, executable, isCurrent, root, version } from "./build.ts";
@@ -39,7 +39,13 @@ export const packImage = (path: string, architecture: Architecture = native, sys
   });
 
 function main(): void {
-  const { values } = parseArgs({ options: { arch: { type: "string", default: native }, output: { type: "string" } } });
+  const { values } = parseArgs({
+    options: {
+      arch: { type: "string", default: native },
+      output: { type: "string" },
+      write: { type: "boolean", default: false },
+    },
+  });
   const architecture = values.arch;
   if (architecture !== "amd64" && architecture !== "arm64") throw new Error(`--arch ${architecture}: amd64 or arm64`);
   const suffix = architecture === native ? "" : `-${architecture}`;
@@ -50,10 +56,21 @@ function main(): void {
   writeFileSync(`${output}.new`, archive.bytes);
   renameSync(`${output}.new`, output);
   const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+  if (values.write) writeSizes(architecture, archive);
   process.stdout.write(
     `${output}\n${imageName} for linux/${architecture}, ${archive.digest}\n` +
       `${mb(archive.compressed)} to send, ${mb(archive.unpacked)} unpacked\n`,
   );
+}
+
+/** The architecture's row of the table in docs/packaging.md. */
+function writeSizes(architecture: Architecture, { compressed, unpacked }: Archive): void {
+  const path = join(root, "docs/packaging.md");
+  const before = readFileSync(path, "utf8");
+  const row = new RegExp(`^\\| ${architecture} \\|.*$`, "m");
+  if (!row.test(before)) throw new Error(`${path} has no row for ${architecture}`);
+  const mb = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
+  writeFileSync(path, before.replace(row, `| ${architecture} | ${mb(compressed)} | ${mb(unpacked)} |`));
 }
 
 if (import.meta.main) main();
