@@ -1,6 +1,7 @@
-import { mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { callAgent } from "../src/rpc/client.ts";
+import { startInBackground } from "./background.ts";
 import { Namespace } from "./namespace.ts";
 
 /** Private to the benchmark's namespace, which has no way out: nothing of it is ever sent anywhere. */
@@ -46,7 +47,8 @@ export class AgentNode {
       ],
       ...flags,
     ];
-    this.#agent = this.netns.enter(() => Bun.spawn(command, { stdio: ["ignore", log, log] }));
+    this.#agent = this.netns.enter(() => startInBackground(command, log));
+    closeSync(log);
     const deadline = performance.now() + 60_000;
     while (!this.#isReady()) {
       if (this.#agent.exitCode !== null || performance.now() > deadline)

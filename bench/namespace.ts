@@ -1,5 +1,6 @@
 import { closeFile } from "../src/kernel/file.ts";
 import { createNetns, inNetns } from "../src/kernel/netns.ts";
+import { startInBackground } from "./background.ts";
 
 /** A network namespace, by default a new one without a name: it is gone with this process, however that ends. */
 export class Namespace {
@@ -29,7 +30,7 @@ export class Namespace {
 
   /** The same in the background, until it is killed. */
   start(command: string): Bun.Subprocess {
-    return this.enter(() => Bun.spawn(command.split(" "), { stdio: ["ignore", "ignore", "ignore"] }));
+    return this.enter(() => startInBackground(command.split(" ")));
   }
 
   close(): void {
