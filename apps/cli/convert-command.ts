@@ -4,8 +4,11 @@ import { convert } from "../../src/intent/convert/convert.ts";
 import type { Conversion } from "../../src/intent/convert/finding.ts";
 import { choice, type FlagSpec, list, optional, withLetter } from "../flags.ts";
 import { command, type Output } from "./command.ts";
+import { byHand, configMaps, helmValues } from "./convert-objects.ts";
 import { convertReport } from "./convert-report.ts";
 import { paint } from "./status-text.ts";
+
+const formats = ["report", "net-conf", "flags", "configmaps", "values", "json"] as const;
 
 /** Repeated, not cut at commas, which a path may have. */
 const files: FlagSpec<readonly string[]> = {
@@ -21,11 +24,7 @@ const flags = {
   file: files,
   output: withLetter(
     "o",
-    choice(
-      "report",
-      ["report", "net-conf", "flags", "json"] as const,
-      "what is printed: everything for people, one part, or everything for programs",
-    ),
+    choice("report", formats, "what is printed: all for people, one part of it, or all for programs"),
   ),
   accept: list("convert although this has no safe equivalent; the report says what happens instead", "NAME"),
   network: optional("the pods' IPv4 network, where Calico's manifest leaves it to kubeadm", "CIDR"),
@@ -39,7 +38,9 @@ Every value of the manifest is carried over, or named with the reason why not. W
 nothing is written, and the exit status is 1, until --accept NAME.
 
   twill convert -f kube-flannel.yml
-  twill convert -f kube-flannel.yml -o net-conf | twill config set -
+  twill convert -f kube-flannel.yml -o configmaps | kubectl apply -f -    # after deploy/twill.yaml
+  twill convert -f kube-flannel.yml -o values > values.yaml               # for deploy/helm/twill
+  twill convert -f kube-flannel.yml -o net-conf | twill config set -      # without Kubernetes
   kubectl -n kube-flannel get configmap,daemonset -o yaml | twill convert -f -`,
   flags,
   run: ({ flags, rest }, output) => {
@@ -68,7 +69,7 @@ function read(file: string): string {
 }
 
 /** @returns the exit status: 1 while something is refused, and then no configuration is printed. */
-function write(conversion: Conversion, format: "report" | "net-conf" | "flags" | "json", output: Output): number {
+function write(conversion: Conversion, format: (typeof formats)[number], output: Output): number {
   const { netConf, flags, findings } = conversion;
   const refused = [...new Set(findings.filter(({ outcome }) => outcome === "refused").map(({ name }) => name))];
   if (format === "report") output.out(convertReport(conversion, paint(output.colour)));
@@ -83,15 +84,25 @@ function write(conversion: Conversion, format: "report" | "net-conf" | "flags" |
       output.out(netConf.endsWith("\n") ? netConf : `${netConf}\n`);
       break;
     case "flags":
-      output.out(flags.map((flag) => `${flag}\n`).join(""));
+      output.out(lines(flags));
+      break;
+    case "configmaps":
+      output.out(configMaps(conversion));
+      break;
+    case "values":
+      output.out(helmValues(conversion));
       break;
     case "json":
       output.out(`${JSON.stringify(conversion, null, 2)}\n`);
       break;
-    default:
-      output.out(
-        `\nnet-conf.json\n\n${netConf.trimEnd()}\n\nFlags of twill-agent\n\n${flags.map((flag) => `${flag}\n`).join("")}`,
-      );
+    case "report":
+      output.out(`\nnet-conf.json\n\n${netConf.trimEnd()}\n\nFlags of twill-agent\n\n${lines(flags)}`);
+  }
+  const rest = byHand(conversion);
+  if (rest.length > 0 && format !== "json" && format !== "net-conf") {
+    output.error(`add to Twill's DaemonSet by hand:\n${lines(rest.map((line) => `  ${line}`))}`);
   }
   return 0;
 }
+
+const lines = (texts: readonly string[]): string => texts.map((text) => `${text}\n`).join("");

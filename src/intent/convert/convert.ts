@@ -55,11 +55,16 @@ export function convert(files: readonly ManifestFile[], options: ConvertOptions 
   );
   for (const { object, reader } of objects) finish(object, reader, agents);
   ledger.checkAccepted();
+  const literal = (draft.pod.env ?? []).filter(isMapping).filter(({ value }) => typeof value === "string");
   return {
     version: 1,
     from,
     netConf: draft.netConf,
     flags: draft.flags.words(),
+    environment: {
+      ...draft.flags.environment(),
+      ...Object.fromEntries(literal.map(({ name, value }) => [String(name), String(value)])),
+    },
     pod: draft.pod,
     findings: ledger.findings,
   };

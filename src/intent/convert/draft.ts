@@ -19,6 +19,15 @@ export class Flags {
     return this.#values.has(name);
   }
 
+  /** TWILL_IFACE=eth0,eth1. "$(NAME)" is left out: Kubernetes replaces it in arguments only. */
+  environment(): Readonly<Record<string, string>> {
+    return Object.fromEntries(
+      [...this.#values]
+        .filter(([, values]) => !values.some((value) => value.includes("$(")))
+        .map(([name, values]) => [`TWILL_${name.replaceAll("-", "_").toUpperCase()}`, values.join(",")]),
+    );
+  }
+
   /** "--iface=eth0" */
   words(): readonly string[] {
     return [...this.#values].flatMap(([name, values]) => values.map((value) => `--${name}=${value}`));

@@ -46,6 +46,8 @@ export interface Conversion {
   readonly netConf: string | undefined;
   /** Of twill-agent: "--iface=eth1". "$(NAME)" in a value is replaced by Kubernetes from pod.env. */
   readonly flags: readonly string[];
+  /** The same flags as variables, TWILL_IFACE, for a ConfigMap; without those that need "$(NAME)". */
+  readonly environment: Readonly<Record<string, string>>;
   readonly pod: PodSettings;
   readonly findings: readonly Finding[];
 }

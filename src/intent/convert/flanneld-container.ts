@@ -144,14 +144,6 @@ function impliedFlags(object: ObjectReader, given: ReadonlySet<string>, flags: F
       "--ip-masq=false: flanneld masquerades only when told to, Twill unless told not to",
     );
   }
-  if (flags.has("healthz-port") && !flags.has("healthz-ip")) {
-    flags.set("healthz-ip", "0.0.0.0");
-    ledger.note(
-      absent("--healthz-ip"),
-      "carried",
-      "--healthz-ip=0.0.0.0, flanneld's default; the probes of Twill's manifest must ask the same port",
-    );
-  }
   if (!given.has("kube-subnet-mgr")) ledger.refuse(absent("--kube-subnet-mgr"), withoutKubernetes, leasedAnew);
 }
 

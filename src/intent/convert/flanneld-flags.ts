@@ -61,6 +61,12 @@ const boolean =
     } else handle(on, place);
   };
 
+/** Carrying the port over would leave the manifest's probes without an answer, and the kubelet would end the agent again and again. */
+const ownProbes = note(
+  "left-out",
+  "Twill's manifest probes 127.0.0.1:9099; if something else asks flanneld's port, set --healthz-ip and --healthz-port and the probes together",
+);
+
 const etcd: Handler = ({ ledger, subject }) =>
   ledger.note(subject, "left-out", "about the etcd that flanneld keeps its subnets in; Twill keeps them in Kubernetes");
 
@@ -78,10 +84,17 @@ const handlers: Readonly<Record<string, Handler>> = {
   "iface-can-reach": same("iface-can-reach", address(), "the interface of the default route is used"),
   "public-ip": same("public-ip", address(4), "the interface's address is used"),
   "public-ipv6": same("public-ipv6", address(6), "the interface's address is used"),
-  "subnet-file": (place) =>
-    place.value === defaultSubnetFile
-      ? place.ledger.note(place.subject, "covered", "Twill writes the same file")
-      : same("subnet-file")(place),
+  "subnet-file": ({ value, subject, flags, ledger }) => {
+    if (value === defaultSubnetFile || value === "")
+      return ledger.note(subject, "covered", "Twill writes the same file");
+    flags.set("subnet-file", value);
+    const mounted = value.startsWith("/run/flannel/");
+    ledger.note(
+      subject,
+      "carried",
+      mounted ? "--subnet-file" : "--subnet-file; mount its folder into Twill's pods, too",
+    );
+  },
   "subnet-lease-renew-margin": same("subnet-lease-renew-margin", wholeNumber(1, 1439)),
   "ip-masq": boolean((on, { ledger, subject, flags }) => {
     flags.set("ip-masq", String(on));
@@ -92,12 +105,8 @@ const handlers: Readonly<Record<string, Handler>> = {
     else ledger.refuse(subject, withoutKubernetes, leasedAnew);
   }),
   "net-config-path": note("covered", "net-conf.json is read from the ConfigMap, wherever flanneld had it mounted"),
-  "healthz-port": (place) => {
-    if (place.value === "0")
-      return place.ledger.note(place.subject, "left-out", "Twill's manifest probes port 9099 of 127.0.0.1 itself");
-    same("healthz-port", wholeNumber(1, 65535))(place);
-  },
-  "healthz-ip": same("healthz-ip", address()),
+  "healthz-port": ownProbes,
+  "healthz-ip": ownProbes,
   v: ({ ledger, subject, flags, value }) => {
     if (!/^\d+$/.test(value) || Number(value) < 3)
       return ledger.note(subject, "covered", "Twill's level info says as much");

@@ -53,6 +53,7 @@ test("what only looks like a key twice is none", () => {
     "x:\n- a: 1\n  b: 2\n- a: 1\n  b: 2\n",
     "a: >-\n  c: 1\n\n  c: 1\nb: 1\n",
     "x: [{a: 1}, {a: 2}]\n",
+    '{"x": [{"a": "1, \\"b\\": 2"}, {"a": "1, \\"b\\": 2"}]}\n',
   ]) {
     expect(parseYaml(text, "f")).toHaveLength(1);
   }

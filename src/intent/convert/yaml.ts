@@ -57,8 +57,8 @@ function parseOne(text: string, firstLine: number, source: string): unknown {
       helmHint(text) ?? "mend it; `kubectl apply --dry-run=client -f` reads it the same way",
     );
   }
-  const size = measure(outcome.value, source, firstLine, text);
-  const twin = duplicateKey(text, size);
+  checkSize(outcome.value, source, firstLine, text);
+  const twin = duplicateKey(text);
   if (twin !== undefined) {
     const message = `the key ${JSON.stringify(twin.key)} stands twice in one mapping, first on line ${firstLine + twin.first}`;
     throw wrong(source, firstLine + twin.second, message, "keep one of the two");
@@ -106,10 +106,9 @@ function failingLine(text: string): number {
 const maxValues = 500_000;
 const maxDepth = 100;
 
-/** @returns how many keys its mappings hold. Aliases make a tree of a graph: its size and depth are bounded, for it may be cyclic. */
-function measure(value: unknown, source: string, line: number, text: string): number {
+/** Aliases make a tree of a graph: its size and depth are bounded, for it may be cyclic. */
+function checkSize(value: unknown, source: string, line: number, text: string): void {
   let values = 0;
-  let keys = 0;
   const visit = (current: unknown, depth: number): void => {
     if (++values > maxValues || depth > maxDepth) {
       throw wrong(
@@ -125,12 +124,10 @@ function measure(value: unknown, source: string, line: number, text: string): nu
       if (key === "[object Object]") {
         throw wrong(source, line, "a mapping stands where a key should", helmHint(text) ?? "write a text as the key");
       }
-      if (!Array.isArray(current)) keys++;
       visit(inner, depth + 1);
     }
   };
   visit(value, 0);
-  return keys;
 }
 
 interface Twin {
@@ -140,22 +137,22 @@ interface Twin {
   readonly second: number;
 }
 
-/** A suspicion is confirmed by the parser itself: with the second key renamed, there is one key more. */
-function duplicateKey(text: string, keys: number): Twin | undefined {
+const otherKey = "twill: the second key";
+
+/** A suspicion is confirmed by the parser itself: with the second key renamed, both stand side by side in one mapping. */
+function duplicateKey(text: string): Twin | undefined {
   for (const { at, length, ...twin } of suspects(text)) {
-    const renamed = attempt(`${text.slice(0, at)}twill-second-key${text.slice(at + length)}`);
-    if (renamed.ok && countKeys(renamed.value) > keys) return twin;
+    const renamed = attempt(text.slice(0, at) + JSON.stringify(otherKey) + text.slice(at + length));
+    if (renamed.ok && hasBoth(renamed.value, twin.key)) return twin;
   }
   return undefined;
 }
 
-const countKeys = (value: unknown): number =>
-  typeof value !== "object" || value === null
-    ? 0
-    : Object.values(value).reduce<number>(
-        (sum, inner) => sum + countKeys(inner),
-        Array.isArray(value) ? 0 : Object.keys(value).length,
-      );
+function hasBoth(value: unknown, key: string): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (Object.hasOwn(value, otherKey)) return Object.hasOwn(value, key);
+  return Object.values(value).some((inner) => hasBoth(inner, key));
+}
 
 interface Suspect extends Twin {
   /** Offset and length of the second key in the text. */
@@ -195,24 +192,21 @@ function suspects(text: string): readonly Suspect[] {
   return found;
 }
 
-/** `{a: 1, a: 2}` */
+/** `{a: 1, b: {a: 1}, a: 2}`: keys of the same braces, on one line. */
 function onOneLine(line: string, start: number, number: number): readonly Suspect[] {
-  if (!line.includes("{")) return [];
-  const seen = new Set<string>();
-  return [...line.matchAll(/([{,]\s*)("[^"]*"|[^\s,:{}"]+)\s*:/g)].flatMap((match) => {
-    const [, before = "", key = ""] = match;
-    if (!seen.has(key)) {
-      seen.add(key);
-      return [];
-    }
-    return [
-      {
-        key: key.replaceAll('"', ""),
-        first: number,
-        second: number,
-        at: start + match.index + before.length,
-        length: key.length,
-      },
-    ];
-  });
+  const found: Suspect[] = [];
+  const open: Set<string>[] = [];
+  for (const { 0: token, 1: quoted, 2: plain, index } of line.matchAll(
+    /("(?:[^"\\]|\\.)*"|'(?:[^']|'')*')\s*:|[{}]|([^\s,:{}[\]"']+)\s*:(?=\s)|"(?:[^"\\]|\\.)*"/g,
+  )) {
+    if (token === "{") open.push(new Set());
+    else if (token === "}") open.pop();
+    const keys = open.at(-1);
+    const key = quoted ?? plain;
+    if (key === undefined || keys === undefined) continue;
+    const name = key.replace(/^(["'])(.*)\1$/, "$2");
+    if (keys.has(name)) found.push({ key: name, first: number, second: number, at: start + index, length: key.length });
+    keys.add(name);
+  }
+  return found;
 }
