@@ -16,7 +16,7 @@ import type { Pod } from "./pod.ts";
 import { servePod } from "./pod-app.ts";
 import type { ProbePlace } from "./probe/place.ts";
 import type { Endpoint } from "./probe/result.ts";
-import type { LabSettings } from "./settings.ts";
+import { hasOwnAgents, type LabSettings } from "./settings.ts";
 import { checkPodName, maximumNodes, planControl, planNode, type Topology } from "./topology.ts";
 import { buildRouter, isCableIn } from "./underlay.ts";
 
@@ -134,7 +134,7 @@ export class Cluster {
   #viewNode(node: LabNode): NodeView {
     const trouble: string[] = [];
     if (!node.isOn) trouble.push("stopped");
-    else if (!this.settings.bare && node.agent?.isRunning !== true) trouble.push("agent not running");
+    else if (hasOwnAgents(this.settings) && node.agent?.isRunning !== true) trouble.push("agent not running");
     if (node.isOn && !isCableIn(this.router, node.plan.name)) trouble.push("link down");
     return {
       name: node.plan.name,

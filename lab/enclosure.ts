@@ -26,6 +26,11 @@ export async function createLab<T>(
       remedy: '"twill lab status" shows it, "twill lab down" ends it, --replace does both',
     });
   const rootless = await needsUserNamespace();
+  if (rootless && params.kubernetes !== undefined)
+    throw new TwillError("unsupported", "kubelet and containerd need root", {
+      operation: "create lab",
+      remedy: "run it as root, or without --kubernetes",
+    });
   await removeLab(directory);
 
   let isOurs = false;

@@ -14,7 +14,7 @@ import type { LabNode } from "./node.ts";
 import { checkPairs } from "./probe/check.ts";
 import type { RunInPod } from "./probe/loopback.ts";
 import type { Programs } from "./programs.ts";
-import { datastoreUrl, labEnvironment } from "./settings.ts";
+import { datastoreUrl, hasOwnAgents, labEnvironment } from "./settings.ts";
 import { planTopology, spread } from "./topology.ts";
 import { setCable } from "./underlay.ts";
 
@@ -82,14 +82,14 @@ export class Lab {
     };
     if (kubernetes !== undefined) prepareKubernetes(this.#directory, kubernetes);
     this.#built = new Cluster(settings, topology);
-    if (!bare) await this.#storeNetwork(params.config);
+    if (hasOwnAgents(settings)) await this.#storeNetwork(params.config);
     const nodes = places.map((subnet) => this.#cluster.enlist(undefined, subnet));
     await Promise.all(nodes.map((node) => node.boot()));
     if (kubernetes !== undefined) {
       await startKubernetes(this.#cluster, clusterRanges(network), progress, signal);
-      await installTwill(this.#cluster, params.config, progress, signal);
+      if (!bare) await installTwill(this.#cluster, params.config, progress, signal);
     }
-    if (bare) return null;
+    if (!hasOwnAgents(settings)) return null;
 
     progress(`waiting for ${nodes.length} agents`);
     await Promise.all(nodes.map((node) => node.awaitAgent(signal)));
@@ -118,7 +118,7 @@ export class Lab {
       await node.boot();
       await startKubelet(this.#cluster, node, signal);
       await node.awaitAgent(signal);
-      if (!this.#cluster.settings.bare) await this.#addPods(node, params.pods, () => {});
+      if (hasOwnAgents(this.#cluster.settings)) await this.#addPods(node, params.pods, () => {});
     } catch (error) {
       await this.#cluster.scrap(name);
       throw error;

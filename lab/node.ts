@@ -17,7 +17,7 @@ import { onDisk, prepareDisk } from "./node-disk.ts";
 import { Pod } from "./pod.ts";
 import { findProcesses, killProcess } from "./process.ts";
 import { requireProgram } from "./programs.ts";
-import { datastoreUrl, type LabSettings, labEnvironment } from "./settings.ts";
+import { datastoreUrl, hasOwnAgents, type LabSettings, labEnvironment } from "./settings.ts";
 import type { NodePlan } from "./topology.ts";
 import { plugNode, resetForwarding, underlayDevice, unplugNode } from "./underlay.ts";
 
@@ -89,7 +89,7 @@ export class LabNode {
     plugNode(this.#router, this.plan, net, this.settings.mtu);
     const mount = await this.#makeMountNamespace(net);
     this.#power = { net, mount, uts: createUts(this.plan.name), rtnl: openRtnl({ netns: net }), pods: new Map() };
-    if (!this.settings.bare) this.startAgent();
+    if (hasOwnAgents(this.settings)) this.startAgent();
   }
 
   /**

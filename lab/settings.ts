@@ -19,6 +19,9 @@ export interface LabSettings {
   readonly kubernetes?: KubernetesParams;
 }
 
+/** Whether the lab itself starts agents: without them nobody has installed a pod network, or Kubernetes runs it. */
+export const hasOwnAgents = ({ bare, kubernetes }: LabSettings): boolean => !bare && kubernetes === undefined;
+
 export const datastoreUrl = (directory: string): string => `embedded:${join(directory, "store", "cluster.db")}`;
 
 /** Of everything that runs in the lab: our programs are found by name, and leftovers by labVariable. */

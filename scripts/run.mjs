@@ -14,6 +14,7 @@ try {
   const scripts = {
     build: () => run("build.ts", args),
     lab: () => run("lab.ts", args),
+    cluster: () => run("cluster.ts", args),
     test: () => run("test.ts", args),
     "test:cluster": () => run("test.ts", ["--cluster", ...args]),
     check: () => run("check.ts", args),

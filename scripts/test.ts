@@ -5,9 +5,9 @@
  * we are root: without root this re-executes itself under util-linux's unshare.
  */
 import { join } from "node:path";
-import { kubernetesBinary } from "../lab/kubernetes/binaries.ts";
 import { mountTmpfs } from "../src/kernel/mount.ts";
 import { build, isCurrent, root } from "./build.ts";
+import { prepareCluster } from "./cluster/prepare.ts";
 import { installPackages } from "./packages.ts";
 
 const wanted = process.argv.slice(2).filter((argument) => argument !== "--cluster");
@@ -35,9 +35,7 @@ if (process.getuid?.() !== 0 && !cluster) {
 if (process.env.TWILL_TEST_INSIDE !== undefined) mountTmpfs("/run");
 if (!isCurrent()) build();
 if (cluster) {
-  for (const program of ["etcd", "kube-apiserver"] as const) {
-    await kubernetesBinary(program, (line) => process.stderr.write(`twill: ${line}\n`));
-  }
+  await prepareCluster((line) => process.stderr.write(`twill: ${line}\n`));
 }
 
 const everything = cluster ? ["test/cluster"] : ["src", "apps", "lab", "test", "scripts"];

@@ -6,6 +6,7 @@ import { defaultConfig } from "../../lab/default-config.ts";
 import { isInsideLab, isRunning, labDirectory, readRecord, removeLab } from "../../lab/directory.ts";
 import { createLab } from "../../lab/enclosure.ts";
 import { controlSocket, labInit } from "../../lab/init.ts";
+import { findKubernetes } from "../../lab/kubernetes/parts.ts";
 import { adminKubeconfig } from "../../lab/kubernetes/settings.ts";
 import { enterFromHost } from "../../lab/namespaces.ts";
 import { nodeInit } from "../../lab/node-init.ts";
@@ -45,6 +46,7 @@ const up = command({
     mtu: number(1500, "of the underlay, bytes", [650, 65535]),
     agentFlag: repeated("pass this flag on to every agent, e.g. --agent-flag=--attachment=bridge", "FLAG"),
     bare: boolean(false, "the machines alone: no agents, no pods"),
+    kubernetes: boolean(false, "a real Kubernetes 1.36 on the machines, with Twill as its DaemonSet (npm run cluster)"),
     replace: boolean(false, "end the lab that is running first"),
     ...reportFlags,
   },
@@ -65,27 +67,52 @@ Needs root, or a kernel that allows user namespaces. TWILL_LAB=DIRECTORY makes s
     refuseInside();
     const directory = labDirectory();
     const config = flags.config === undefined ? defaultConfig : readConfig(flags.config);
+    if (flags.kubernetes) refuseLabPods(given);
+    const kubernetes = flags.kubernetes ? { kubernetes: findKubernetes(findPrograms()) } : {};
+    const nodes = flags.kubernetes && !given.has("nodes") ? 3 : flags.nodes;
     const line = progressLine(process.stderr);
     try {
       if (flags.replace) await removeLab(directory);
       const params = {
-        nodes: flags.nodes,
-        subnets: given.has("subnets") ? flags.subnets : Math.min(flags.subnets, flags.nodes),
+        nodes,
+        subnets: given.has("subnets") ? flags.subnets : Math.min(flags.subnets, nodes),
         pods: flags.pods,
         mtu: flags.mtu,
         config,
         configName: flags.config ?? "the default configuration",
         agentFlags: flags.agentFlag,
         bare: flags.bare,
+        ...kubernetes,
       };
-      return await createLab(directory, params, line.show, () =>
-        flags.bare ? showStatus(flags, output) : check(flags, output, line.show, line.clear),
-      );
+      return await createLab(directory, params, line.show, async () => {
+        if (!flags.bare && !flags.kubernetes) return check(flags, output, line.show, line.clear);
+        line.clear();
+        const status = await showStatus(flags, output);
+        if (flags.kubernetes && !flags.json) output.out(kubernetesHint);
+        return status;
+      });
     } finally {
       line.clear();
     }
   },
 });
+
+const kubernetesHint = `
+Kubernetes runs, with Twill as its pod network:
+
+  twill lab exec control -- kubectl get nodes,pods -A
+  twill lab exec node1 -- twill status
+`;
+
+/** Kubernetes' own pods and the DaemonSet's flags take the place of the lab's. */
+function refuseLabPods(given: ReadonlySet<string>): void {
+  const wrong = ["pods", "agentFlag"].find((name) => given.has(name));
+  if (wrong === undefined) return;
+  throw new TwillError("invalid", "--kubernetes has pods and agents of its own", {
+    operation: "create lab",
+    remedy: wrong === "pods" ? "leave --pods out; kubectl makes pods" : "set TWILL_<FLAG> in the ConfigMap instead",
+  });
+}
 
 const checkCommand = command({
   name: "check",
@@ -252,50 +279,6 @@ const down = command({
   },
 });
 
-/** Not yet for people: `up` with a real Kubernetes. Prints the path of the administrator's kubeconfig. */
-const upKubernetes: Command = {
-  ...command({
-    name: "up-kubernetes",
-    summary: "make a cluster of Kubernetes",
-    flags: {
-      nodes: number(3, "how many nodes", [1, 20]),
-      subnets: number(2, "how many underlay subnets they are spread over", [1, 20]),
-      config: optional("net-conf.json", "FILE"),
-      binaries: optional("folder of Kubernetes' programs", "DIRECTORY"),
-      image: repeated("image archive for every node", "FILE"),
-      manifest: optional("deploy/twill.yaml; without it, no pod network", "FILE"),
-    },
-    run: async ({ flags }, output) => {
-      refuseInside();
-      const directory = labDirectory();
-      const line = progressLine(process.stderr);
-      const params = {
-        nodes: flags.nodes,
-        subnets: Math.min(flags.subnets, flags.nodes),
-        pods: 0,
-        mtu: 1500,
-        config: flags.config === undefined ? defaultConfig : readConfig(flags.config),
-        configName: flags.config ?? "the default configuration",
-        agentFlags: [],
-        bare: true,
-        kubernetes: {
-          binaries: flags.binaries ?? "",
-          images: flags.image,
-          ...(flags.manifest === undefined ? {} : { manifest: flags.manifest }),
-        },
-      };
-      try {
-        await createLab(directory, params, line.show, async () => {});
-        output.out(`${adminKubeconfig(directory)}\n`);
-        return 0;
-      } finally {
-        line.clear();
-      }
-    },
-  }),
-  hidden: true,
-};
-
 /** Run by the lab itself, inside its namespaces. */
 const internal: readonly Command[] = [
   program("init", ([directory = ""]) => labInit(directory)),
@@ -312,7 +295,7 @@ function program(name: string, run: (args: readonly string[]) => Promise<void>):
 export const labCommand: Command = command({
   name: "lab",
   summary: "a cluster on this machine: real kernel, real packets",
-  subcommands: [up, checkCommand, status, exec, pod, node, agent, link, down, upKubernetes, ...internal],
+  subcommands: [up, checkCommand, status, exec, pod, node, agent, link, down, ...internal],
 });
 
 async function check(

@@ -11,7 +11,7 @@ const readyWithin = 180_000;
 
 /**
  * As a user does: edits the two ConfigMaps of deploy/twill.yaml, and `kubectl apply -f`. Resolves once the DaemonSet is
- * rolled out and all nodes are Ready. Nothing happens without a manifest.
+ * rolled out and all nodes are Ready. Nothing happens in a lab without Kubernetes.
  */
 export async function installTwill(
   cluster: Cluster,

@@ -9,8 +9,8 @@ export interface KubernetesParams {
   readonly binaries: string;
   /** Image archives that every node has from the start. */
   readonly images: readonly string[];
-  /** Twill's deploy/twill.yaml. Absent: no pod network, nodes stay NotReady. */
-  readonly manifest?: string;
+  /** Twill's deploy/twill.yaml. */
+  readonly manifest: string;
 }
 
 export const kubernetesDirectory = (labDirectory: string): string => join(labDirectory, "kubernetes");

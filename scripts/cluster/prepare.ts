@@ -1,8 +1,10 @@
 import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { allPrograms, cacheDirectory, kubernetesBinary } from "../../lab/kubernetes/binaries.ts";
-import type { KubernetesParams } from "../../lab/kubernetes/settings.ts";
+import { twillImage } from "../../lab/kubernetes/parts.ts";
+import { distribution, executable } from "../build.ts";
 import { imageArchive } from "../image/archive.ts";
+import { packImage } from "../image.ts";
 
 /** Images of one static program each. Names as Kubernetes' own manifests use them. */
 const images = [
@@ -10,18 +12,22 @@ const images = [
   { name: "registry.k8s.io/e2e-test-images/agnhost:2.63.0", program: "agnhost" },
 ] as const;
 
-/** Everything that a lab with Kubernetes needs, built where it is missing: 8 minutes once on 2 cores, then nothing. */
-export async function prepareCluster(say: (line: string) => void): Promise<KubernetesParams> {
+/** Everything that `twill lab up --kubernetes` needs, built where it is missing: minutes once, then nothing. */
+export async function prepareCluster(say: (line: string) => void): Promise<void> {
   requireRunc();
   for (const [index, program] of allPrograms.entries())
     await kubernetesBinary(program, (line) => say(`${line} (${index + 1} of ${allPrograms.length})`));
-  return { binaries: cacheDirectory(), images: images.map(({ name, program }) => archiveOf(name, program)) };
+  for (const { name, program } of images) makeArchive(name, program);
+  const image = join(distribution, twillImage);
+  if (isNewer(image, executable)) return;
+  say("packing the image …");
+  writeWhole(image, packImage(executable).bytes);
 }
 
 /** The archive beside the program; made again when the program is newer. */
-function archiveOf(name: string, program: string): string {
+function makeArchive(name: string, program: string): void {
   const [source, archive] = [join(cacheDirectory(), program), join(cacheDirectory(), `${program}.tar`)];
-  if (existsSync(archive) && statSync(archive).mtimeMs > statSync(source).mtimeMs) return archive;
+  if (isNewer(archive, source)) return;
   const image = imageArchive({
     name,
     architecture: process.arch === "arm64" ? "arm64" : "amd64",
@@ -32,9 +38,15 @@ function archiveOf(name: string, program: string): string {
       { type: "directory", path: "tmp", mode: 0o1777 },
     ],
   });
-  writeFileSync(`${archive}.new`, image.bytes);
-  renameSync(`${archive}.new`, archive);
-  return archive;
+  writeWhole(archive, image.bytes);
+}
+
+const isNewer = (path: string, source: string): boolean =>
+  existsSync(path) && statSync(path).mtimeMs > statSync(source).mtimeMs;
+
+function writeWhole(path: string, bytes: Uint8Array): void {
+  writeFileSync(`${path}.new`, bytes);
+  renameSync(`${path}.new`, path);
 }
 
 /** Debian's: built from its Go module it lacks seccomp, which needs libseccomp and cgo. */
