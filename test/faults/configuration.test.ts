@@ -9,8 +9,8 @@ const bad = '{ "Network": "10.244.0.0/16", "Backend": { "Type": "vxlan", }\n';
 /** Log, status and metrics of the agent say that the newest configuration is not in force, and pods are served. */
 async function expectRefused(lab: FaultLab, node: string): Promise<void> {
   await until(async () => (await lab.status(node)).network?.rejected !== undefined, "the status says it");
-  const { ready, problems } = await lab.status(node);
-  expect(ready).toBe(true);
+  await until(async () => (await lab.status(node)).ready, "it is ready all the same");
+  const { problems } = await lab.status(node);
   expect(problems.map(({ message }) => message).join()).toContain("the last good one stays in force");
   const { status, stdout } = await lab.attempt(node, "twill status");
   expect(status).toBe(1);
