@@ -226,6 +226,9 @@ export function datastoreContract(name: string, open: () => Promise<DatastoreHar
         "a b",
         "-a",
         "a-",
+        "a..b",
+        "a-.b",
+        "a.-b",
         ".",
         "..",
         "a\0",
@@ -245,7 +248,7 @@ export function datastoreContract(name: string, open: () => Promise<DatastoreHar
       }
 
       test("kinds are checked too", async () => {
-        for (const each of ["", "Nodes", "a/b", "0", "no des", "n".repeat(64)]) {
+        for (const each of ["", "Nodes", "a/b", "0", "no des", "nodes-", "n".repeat(64)]) {
           await expectCode(store.list(each), "invalid");
           await expectCode(store.create(each, "a", bytes("x")), "invalid");
           await expectCode(collect(store.watch(each, nobody), 1), "invalid");

@@ -10,14 +10,14 @@ export const MAX_NAME_LENGTH = 253;
 /** 100 years: more is a bug in a unit. */
 export const MAX_TTL_SECONDS = 100 * 366 * 86_400;
 
-const kindPattern = /^[a-z][a-z0-9-]{0,62}$/;
-const namePattern = /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/;
+const kindPattern = /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+const namePattern = /^[a-z0-9](?:-*[a-z0-9])*(?:\.[a-z0-9](?:-*[a-z0-9])*)*$/;
 
 /** @throws TwillError `invalid`. */
 export function checkKind(kind: Kind): void {
   if (!kindPattern.test(kind)) {
     throw new TwillError("invalid", `${JSON.stringify(kind)} is not a kind of object`, {
-      remedy: "use 1 to 63 lower-case letters, digits and hyphens, a letter first",
+      remedy: "use 1 to 63 lower-case letters, digits and hyphens, a letter first, no hyphen last",
     });
   }
 }
@@ -28,7 +28,7 @@ export function checkName(kind: Kind, name: string): void {
   if (name.length > MAX_NAME_LENGTH || !namePattern.test(name)) {
     throw new TwillError("invalid", `${JSON.stringify(name.slice(0, 300))} cannot name an object`, {
       object: kind,
-      remedy: `use 1 to ${MAX_NAME_LENGTH} lower-case letters, digits, hyphens and dots, a letter or digit at both ends`,
+      remedy: `use 1 to ${MAX_NAME_LENGTH} lower-case letters, digits, hyphens and dots, a letter or digit at both ends of each part between dots`,
     });
   }
 }

@@ -1,5 +1,4 @@
 import { describeError, type ErrorDetails, TwillError } from "../../base/errors.ts";
-import { isRecord } from "./object.ts";
 
 /** No answer came from the API server. */
 export class ConnectionError extends TwillError {
@@ -34,7 +33,7 @@ export function connectionError(failure: unknown, attempted: Attempted): Connect
 }
 
 const codeOf = (failure: unknown): string =>
-  failure instanceof Error && "code" in failure && isRecord({ code: failure.code }) ? String(failure.code) : "";
+  failure instanceof Error && "code" in failure ? String(failure.code) : "";
 
 function explain(code: string, failure: unknown, { server, source }: Attempted): Explanation {
   const untrusted = (message: string, remedy: string): Explanation => ({

@@ -13,7 +13,7 @@ export interface Proof {
 /** Who we are for the API server; asked for a proof before each request. */
 export interface Credentials {
   /** @throws TwillError when there is none to be had now. */
-  proof(signal: AbortSignal): Promise<Proof>;
+  proof(): Promise<Proof>;
   /** The server refused this proof (401). True: the next one may be another, so it is worth trying again. */
   refused(proof: Proof): boolean;
 }

@@ -24,7 +24,7 @@ export const execApiVersions: readonly string[] = [
 ];
 
 /** A plugin that asks a person something gets no answer; it must not hold us for ever. */
-const TIME_LIMIT = 60_000;
+const TIME_LIMIT = 30_000;
 
 interface Held {
   readonly proof: Proof;

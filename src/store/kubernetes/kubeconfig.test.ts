@@ -10,7 +10,6 @@ import { clusterAccess, parseKubernetesUrl } from "./url.ts";
 const directory = mkdtempSync("/tmp/twill-kubeconfig-");
 afterAll(() => rmSync(directory, { recursive: true }));
 
-const signal = new AbortController().signal;
 const clock = new FakeClock();
 
 function write(user: object, cluster: object = {}, rest: object = {}): string {
@@ -58,29 +57,29 @@ test("server, authority, namespace and the ways to prove who we are", async () =
     insecure: false,
   });
   expect(access.authority?.read()).toBe("CA");
-  expect(await access.credentials.proof(signal)).toEqual({ token: "from-file", certificate: "PEM", key: "PEM" });
+  expect(await access.credentials.proof()).toEqual({ token: "from-file", certificate: "PEM", key: "PEM" });
 });
 
 test("a token file is read each time; a moment in which it is empty or gone does not count", async () => {
   const token = join(directory, "rotating");
   writeFileSync(token, "one");
   const { credentials } = readKubeconfig(write({ tokenFile: token }), clock);
-  const first = await credentials.proof(signal);
+  const first = await credentials.proof();
   expect(first).toEqual({ token: "one" });
   writeFileSync(token, "");
-  expect(await credentials.proof(signal)).toEqual({ token: "one" });
+  expect(await credentials.proof()).toEqual({ token: "one" });
   rmSync(token);
-  expect(await credentials.proof(signal)).toEqual({ token: "one" });
+  expect(await credentials.proof()).toEqual({ token: "one" });
   expect(credentials.refused(first)).toBe(false);
   writeFileSync(token, "two");
   expect(credentials.refused(first)).toBe(true);
-  expect(await credentials.proof(signal)).toEqual({ token: "two" });
+  expect(await credentials.proof()).toEqual({ token: "two" });
 });
 
 test("another context than the current one, and nobody", async () => {
   const path = write({ token: "t" });
   const access = readKubeconfig(path, clock, "y");
-  expect(await access.credentials.proof(signal)).toEqual({});
+  expect(await access.credentials.proof()).toEqual({});
   expect(access.namespace).toBeUndefined();
 });
 
@@ -120,7 +119,7 @@ test("exec plugins that fail say how", async () => {
   const run = async (command: string, ...args: string[]) => {
     const exec = { apiVersion: "client.authentication.k8s.io/v1", command, args, installHint: "install it" };
     return await readKubeconfig(write({ exec }), clock)
-      .credentials.proof(signal)
+      .credentials.proof()
       .catch((error: unknown) => (error instanceof TwillError ? `${error.message} (${error.remedy})` : error));
   };
   expect(await run("/no/such/plugin")).toStartWith("the credential plugin cannot be run");

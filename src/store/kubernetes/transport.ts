@@ -119,7 +119,7 @@ export class Transport {
   async #authorized(request: ApiRequest, signal: AbortSignal): Promise<Response> {
     const { credentials } = this.access;
     for (let again = true; ; again = false) {
-      const proof = await credentials.proof(signal);
+      const proof = await credentials.proof();
       const response = await this.#once(request, proof, signal);
       if (response.ok) return response;
       const error = await this.#refusal(request, response);
