@@ -68,6 +68,7 @@ function describeGroup(group: readonly Finding[], outcome: Outcome): readonly st
           .map(({ name }) => name)
           .join(", ")} and ${group.length - 3} more (-o json names all)`
       : group.map(setting).join(known ? ", " : "\n    ");
+  if (outcome === "carried") return [`  ${first.object}: ${names}  →  ${first.reason}`];
   const lines = [`  ${first.object}: ${names}`, `      ${first.reason}`];
   if (first.ifAccepted !== undefined) lines.push(`      --accept ${first.name}: ${first.ifAccepted}`);
   return lines;

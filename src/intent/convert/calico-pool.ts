@@ -49,7 +49,7 @@ export function poolNetwork(family: Family, { cidr }: PoolSettings, ledger: Ledg
   ledger.note(
     cidr.subject,
     "carried",
-    family === 4 ? "Network of net-conf.json" : "EnableIPv6 and IPv6Network of net-conf.json",
+    `${family === 4 ? "Network" : "EnableIPv6 and IPv6Network"} of net-conf.json; every node's podCIDR must lie in it`,
   );
   return network;
 }

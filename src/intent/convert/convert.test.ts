@@ -420,6 +420,29 @@ spec: {${spec}}
   });
 });
 
+test("where the API server is, from a ConfigMap of its own", () => {
+  const endpoint =
+    "---\nkind: ConfigMap\nmetadata: {name: kubernetes-services-endpoint}\ndata: {KUBERNETES_SERVICE_HOST: 192.0.2.9}\n";
+  const conversion = convertText(calicoManifest() + endpoint, { accept: ["network-policy"] });
+  expect(conversion.environment.KUBERNETES_SERVICE_HOST).toBe("192.0.2.9");
+  expect(conversion.findings.filter(({ outcome }) => outcome === "unknown")).toEqual([]);
+});
+
+test("an Installation of Calico's operator: what it made is asked for", () => {
+  try {
+    convertText("kind: Installation\napiVersion: operator.tigera.io/v1\nmetadata: {name: default}\n");
+    expect.unreachable();
+  } catch (error) {
+    expect(isCode(error, "invalid") && error.remedy).toContain("kubectl get ippools -o yaml");
+  }
+});
+
+test("an MTU of pods in Calico's ConfigMap, said to Felix too", () => {
+  const conversion = convertText(calicoManifest({ vethMtu: "1440" }), { accept: ["network-policy"] });
+  expect(refusals(conversion)).toEqual([]);
+  expect(parseNetConf(conversion.netConf ?? "").backend).toMatchObject({ mtu: 1490 });
+});
+
 test("a misspelt --accept is an error", () => {
   expect(() => flannel({}, { accept: ["netwrk-policy"] })).toThrow("netwrk-policy");
 });

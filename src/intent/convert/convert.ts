@@ -37,7 +37,7 @@ export function convert(files: readonly ManifestFile[], options: ConvertOptions 
   const agents = ofKind("DaemonSet")
     .map(agentOf)
     .filter((agent) => agent !== undefined);
-  const from = kindOf(agents, ofKind("ConfigMap"));
+  const from = kindOf(agents, ofKind("ConfigMap"), ofKind("Installation").length > 0);
   if (options.network !== undefined) parseStrictPrefix(options.network);
 
   const draft = emptyDraft();
@@ -105,7 +105,8 @@ function agentOf(object: ObjectReader): Agent | undefined {
   return { object, flanneld, calicoNode, problem: platformProblem(platformOf(object)) };
 }
 
-function kindOf(agents: readonly Agent[], configs: readonly ObjectReader[]): Conversion["from"] {
+/** @param operated there is an object of Calico's operator, which makes the DaemonSet and the pools of it. */
+function kindOf(agents: readonly Agent[], configs: readonly ObjectReader[], operated: boolean): Conversion["from"] {
   const flannel = agents.some(({ flanneld }) => flanneld !== undefined);
   const calico = agents.some(({ calicoNode }) => calicoNode !== undefined);
   if (flannel) return calico ? "canal" : "flannel";
@@ -113,8 +114,9 @@ function kindOf(agents: readonly Agent[], configs: readonly ObjectReader[]): Con
   if (configs.some((config) => config.at("data", "net-conf.json") !== undefined)) return "flannel";
   throw new TwillError("invalid", "there is neither flanneld nor calico-node in it", {
     operation: "convert",
-    remedy:
-      "give kube-flannel.yml, canal.yaml or calico.yaml; from a cluster: kubectl -n NAMESPACE get configmap,daemonset -o yaml",
+    remedy: operated
+      ? "give what Calico's operator made of it: kubectl -n calico-system get configmap,daemonset -o yaml, and kubectl get ippools -o yaml"
+      : "give kube-flannel.yml, canal.yaml or calico.yaml; from a cluster: kubectl -n NAMESPACE get configmap,daemonset -o yaml",
   });
 }
 
@@ -185,7 +187,9 @@ function readConfigMaps(configs: readonly ObjectReader[], ledger: Ledger, draft:
         config.claim(path);
         carryPodMtu(config.subject(path, key), ledger, draft);
       } else if (key === "cni-conf.json" || key === "cni_network_config") carryCniConfig(config, path, ledger, draft);
-      else if (Object.hasOwn(readElsewhere, key)) config.note(path, "covered", readElsewhere[key] ?? "", key);
+      else if (config.title === "ConfigMap kubernetes-services-endpoint") {
+        config.note(path, "covered", "read as a variable, see there", key);
+      } else if (Object.hasOwn(readElsewhere, key)) config.note(path, "covered", readElsewhere[key] ?? "", key);
       else if (key.startsWith("etcd_"))
         config.note(path, "left-out", "of the etcd that Calico or flannel kept its state in", key);
     }

@@ -20,7 +20,9 @@ export interface Variable {
  * Kubernetes uses the later.
  */
 export function readEnvironment(object: ObjectReader, container: Path, configs: ConfigMaps, ledger: Ledger) {
-  const variables = new Map<string, Variable>();
+  const variables = new Map<string, Variable>(
+    sharedVariables(object, container, configs).map((variable) => [variable.name, variable]),
+  );
   for (const [index, entry] of listAt(object.value, [...container, "env"]).entries()) {
     const path = [...container, "env", index];
     if (!isMapping(entry) || typeof entry.name !== "string") continue;
@@ -32,6 +34,28 @@ export function readEnvironment(object: ObjectReader, container: Path, configs: 
     variables.set(entry.name, variable);
   }
   return variables;
+}
+
+/** `envFrom`: all of a ConfigMap; what `env` says goes before it. */
+function sharedVariables(object: ObjectReader, container: Path, configs: ConfigMaps): readonly Variable[] {
+  return listAt(object.value, [...container, "envFrom"]).flatMap((entry, index) => {
+    const path = [...container, "envFrom", index];
+    const name = valueAt(entry, ["configMapRef", "name"]);
+    if (typeof name !== "string") return [];
+    const data = configs.get(name)?.at("data");
+    for (const part of ["name", "optional"]) object.claim([...path, "configMapRef", part]);
+    if (!isMapping(data)) {
+      const reason =
+        "that ConfigMap is not in the given files; if your cluster has it, give it, too: it may say where the API server is";
+      object.note([...path, "configMapRef", "name"], "left-out", reason);
+      return [];
+    }
+    object.note([...path, "configMapRef", "name"], "covered", "its variables are named one by one");
+    return Object.entries(data).map(([key, value]) => {
+      const literal = { name: key, value: String(value) };
+      return { ...literal, entry: literal, from: undefined };
+    });
+  });
 }
 
 const reference = (kind: string, ...fields: readonly string[]): readonly Path[] =>

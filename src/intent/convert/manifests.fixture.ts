@@ -195,6 +195,8 @@ const calicoSpec = (account: string): string => `
 const calicoNode = (config: string, backend: string, env: string): string => `
         - name: calico-node
           image: node:test
+          envFrom:
+            - configMapRef: {name: kubernetes-services-endpoint, optional: true}
           env:
             - {name: DATASTORE_TYPE, value: kubernetes}
             - {name: WAIT_FOR_DATASTORE, value: "true"}
@@ -219,6 +221,8 @@ export function calicoManifest(variant: CalicoVariant = {}): string {
   const env =
     variant.env ??
     `            - {name: IP, value: autodetect}
+            - {name: FELIX_IPINIPMTU, valueFrom: {configMapKeyRef: {name: calico-config, key: veth_mtu}}}
+            - {name: FELIX_VXLANMTU, valueFrom: {configMapKeyRef: {name: calico-config, key: veth_mtu}}}
             - {name: CALICO_IPV4POOL_IPIP, value: Always}
             - {name: CALICO_IPV4POOL_VXLAN, value: Never}
             - {name: CALICO_IPV6POOL_VXLAN, value: Never}

@@ -84,7 +84,7 @@ export const daemonSet: readonly Rule[] = [
     "spec.template.metadata.**",
   ),
   ...tell(
-    "Twill's manifest says how it is updated: one node at a time",
+    "Twill's manifest says how it is updated; maxUnavailable is a value of its Helm chart",
     "spec.updateStrategy.**",
     "spec.minReadySeconds",
     "spec.revisionHistoryLimit",
