@@ -11,6 +11,7 @@ import { installTwill } from "./kubernetes/install-twill.ts";
 import { clusterRanges } from "./kubernetes/settings.ts";
 import { prepareKubernetes, startKubelet, startKubernetes } from "./kubernetes/start.ts";
 import type { LabNode } from "./node.ts";
+import { ownChild } from "./orphans.ts";
 import { checkPairs } from "./probe/check.ts";
 import type { RunInPod } from "./probe/loopback.ts";
 import type { Programs } from "./programs.ts";
@@ -169,7 +170,7 @@ export class Lab {
   readonly #runInPod: RunInPod = (place, args) => {
     const command = [...this.#programs.twill, "lab", ...args];
     const env = labEnvironment(this.#directory, this.#programs);
-    return inNetns(place.netns, () => Bun.spawn(command, { stdio: ["pipe", "pipe", "inherit"], env }));
+    return inNetns(place.netns, () => ownChild(Bun.spawn(command, { stdio: ["pipe", "pipe", "inherit"], env })));
   };
 }
 

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { TwillError } from "../src/base/errors.ts";
+import { ownChild } from "./orphans.ts";
 
 export interface LoggedProcessOptions {
   /** What its failure is called: operation and object of the error. */
@@ -21,7 +22,9 @@ export class LoggedProcess {
     this.#options = options;
     const log = openSync(options.logPath, "a", 0o600);
     try {
-      this.#child = Bun.spawn([...options.command], { stdio: ["ignore", log, log], env: options.environment });
+      this.#child = ownChild(
+        Bun.spawn([...options.command], { stdio: ["ignore", log, log], env: options.environment }),
+      );
     } finally {
       closeSync(log);
     }

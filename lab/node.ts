@@ -14,6 +14,7 @@ import type { Kubelet } from "./kubernetes/kubelet.ts";
 import { LoggedProcess } from "./logged-process.ts";
 import { enterCommand, type NamespaceHandles } from "./namespaces.ts";
 import { onDisk, prepareDisk } from "./node-disk.ts";
+import { ownChild } from "./orphans.ts";
 import { Pod } from "./pod.ts";
 import { findProcesses, killProcess } from "./process.ts";
 import { requireProgram } from "./programs.ts";
@@ -203,12 +204,14 @@ export class LabNode {
   }
 
   readonly #runPlugin: RunPlugin = async (plugin, environment, input) => {
-    const child = Bun.spawn(this.enter([`/opt/cni/bin/${plugin}`]), {
-      stdin: new TextEncoder().encode(input),
-      stdout: "pipe",
-      stderr: "pipe",
-      env: { ...labEnvironment(this.settings.directory, this.settings.programs), ...environment },
-    });
+    const child = ownChild(
+      Bun.spawn(this.enter([`/opt/cni/bin/${plugin}`]), {
+        stdin: new TextEncoder().encode(input),
+        stdout: "pipe",
+        stderr: "pipe",
+        env: { ...labEnvironment(this.settings.directory, this.settings.programs), ...environment },
+      }),
+    );
     const [stdout, stderr, status] = await Promise.all([
       new Response(child.stdout).text(),
       new Response(child.stderr).text(),
@@ -221,11 +224,13 @@ export class LabNode {
   async #makeMountNamespace(netns: number): Promise<number> {
     const { directory, programs } = this.settings;
     const command = [...programs.twill, "lab", "node-init", directory, this.plan.name, ...this.#kind];
-    const child = inNetns(netns, () =>
-      Bun.spawn(["unshare", "--mount", "--propagation", "unchanged", "--", ...command], {
-        stdio: ["pipe", "pipe", "inherit"],
-        env: labEnvironment(directory, programs),
-      }),
+    const child = ownChild(
+      inNetns(netns, () =>
+        Bun.spawn(["unshare", "--mount", "--propagation", "unchanged", "--", ...command], {
+          stdio: ["pipe", "pipe", "inherit"],
+          env: labEnvironment(directory, programs),
+        }),
+      ),
     );
     const { value } = await child.stdout.getReader().read();
     if (value === undefined)

@@ -1,16 +1,26 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { reap } from "../src/kernel/reap.ts";
 
+/** Children that Bun waits for itself: whoever waits in its place makes it fail with ECHILD. */
+const spawned = new Set<number>();
+
+/** To be called with each child that this process starts. */
+export function ownChild<T extends Bun.Subprocess>(child: T): T {
+  spawned.add(child.pid);
+  void child.exited.finally(() => spawned.delete(child.pid));
+  return child;
+}
+
 /**
  * The first process of a PID namespace inherits the orphans of all others (containerd's shims, containers after a power
- * cut), which stay zombies until it waits for them. Bun waits for children of its own as soon as they end; a zombie that
- * is still there a second later is an orphan.
+ * cut), which stay zombies until it waits for them. A zombie that is no child of our own, and is still there a second
+ * later (spawnSync's would not be), is an orphan.
  */
 export function reapOrphans(): void {
   let seen = new Set<number>();
   const timer = setInterval(() => {
     const zombies = ownZombies();
-    for (const pid of zombies) if (seen.has(pid)) reap(pid);
+    for (const pid of zombies) if (seen.has(pid) && !spawned.has(pid)) reap(pid);
     seen = new Set(zombies);
   }, 1000);
   timer.unref();

@@ -5,6 +5,7 @@ import { addressAt, prefixFamily } from "../../src/base/prefix.ts";
 import type { Progress } from "../control.ts";
 import { LoggedProcess } from "../logged-process.ts";
 import type { LabNode } from "../node.ts";
+import { ownChild } from "../orphans.ts";
 import { labEnvironment } from "../settings.ts";
 import { AdminClient } from "./admin-client.ts";
 import { Credentials } from "./credentials.ts";
@@ -80,10 +81,12 @@ export class ControlMachine {
   /** As a person at the control plane would. @throws TwillError `unavailable` with what it said. */
   async kubectl(...args: string[]): Promise<string> {
     const { directory, programs } = this.machine.settings;
-    const child = Bun.spawn(this.machine.enter(["kubectl", ...args]), {
-      stdio: ["ignore", "pipe", "pipe"],
-      env: { ...labEnvironment(directory, programs), KUBECONFIG: this.credentials.adminKubeconfig },
-    });
+    const child = ownChild(
+      Bun.spawn(this.machine.enter(["kubectl", ...args]), {
+        stdio: ["ignore", "pipe", "pipe"],
+        env: { ...labEnvironment(directory, programs), KUBECONFIG: this.credentials.adminKubeconfig },
+      }),
+    );
     const [said, complaint] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
     if ((await child.exited) === 0) return said;
     throw new TwillError("unavailable", complaint.trim(), { operation: "run kubectl", object: args.join(" ") });

@@ -5,6 +5,7 @@ import { addressAt } from "../../src/base/prefix.ts";
 import { LoggedProcess } from "../logged-process.ts";
 import type { LabNode } from "../node.ts";
 import { onDisk } from "../node-disk.ts";
+import { ownChild } from "../orphans.ts";
 import { labEnvironment } from "../settings.ts";
 import { killNodeCgroup, makeNodeCgroup, nodeCgroup, removeCgroups } from "./cgroups.ts";
 import { containerdConfig, runtimeSocket } from "./containerd-config.ts";
@@ -83,10 +84,12 @@ export class Kubelet {
 
   async #load(image: string): Promise<void> {
     const command = ["ctr", "--namespace", "k8s.io", "images", "import", "--all-platforms", image];
-    const child = Bun.spawn(this.#node.enter(command), {
-      stdio: ["ignore", "ignore", "pipe"],
-      env: this.#environment(),
-    });
+    const child = ownChild(
+      Bun.spawn(this.#node.enter(command), {
+        stdio: ["ignore", "ignore", "pipe"],
+        env: this.#environment(),
+      }),
+    );
     const [complaint, status] = await Promise.all([new Response(child.stderr).text(), child.exited]);
     if (status !== 0)
       throw new TwillError("unavailable", complaint.trim(), { operation: "load image", object: basename(image) });
