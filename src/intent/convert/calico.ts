@@ -78,6 +78,12 @@ export class CalicoNetwork {
     const variables = readEnvironment(object, path, configs, this.#ledger);
     const flags = new Flags();
     const env: unknown[] = [];
+    for (const variable of [...variables.values()]) {
+      if (variable.from?.startsWith("ConfigMap ") !== true) continue;
+      const reason = `its value stands in ${variable.from}; give that file, too`;
+      this.#ledger.refuse(subjectOf(object, variable), reason, "it is left out");
+      variables.delete(variable.name);
+    }
     for (const words of ["command", "args"]) {
       if (object.at(...path, words) !== undefined) object.note([...path, words], "covered", "Twill's own image");
     }

@@ -420,6 +420,13 @@ spec: {${spec}}
   });
 });
 
+test("without the ConfigMap that a variable refers to, the file is asked for", () => {
+  const [, , daemonSet = ""] = calicoManifest().split("---");
+  const conversion = convertText(daemonSet, { accept: ["network-policy"] });
+  expect(refusals(conversion)).toEqual(["CALICO_NETWORKING_BACKEND", "FELIX_IPINIPMTU", "FELIX_VXLANMTU"]);
+  expect(found(conversion, "FELIX_VXLANMTU")[0]?.reason).toContain("ConfigMap calico-config");
+});
+
 test("where the API server is, from a ConfigMap of its own", () => {
   const endpoint =
     "---\nkind: ConfigMap\nmetadata: {name: kubernetes-services-endpoint}\ndata: {KUBERNETES_SERVICE_HOST: 192.0.2.9}\n";

@@ -130,7 +130,7 @@ function convertOpen(
     convertFlanneldFlag(flag, `$(${variable.name})`, subject, flags, ledger);
     return;
   }
-  ledger.refuse(subject, `its value stands in a ${variable.from}; give that file, too`, "it is left out");
+  ledger.refuse(subject, `its value stands in ${variable.from}; give that file, too`, "it is left out");
 }
 
 /** Where silence means one thing to flanneld and another to twill-agent. */

@@ -25,6 +25,12 @@ describe("one error, with file and line", () => {
     ["brackets that stay open: where they open", "a: 1\nb: [1, 2\nc: 3\n", 2],
     ["quotes that stay open", 'a: 1\nb: "x\n', 2],
     ["an alias of nothing", "a: 1\nb: *x\n", 2],
+    ["behind brackets over many lines", `a: [\n${"  1,\n".repeat(40)}  2]\nb: 1\nc: d: e\nf: 1\n`, 44],
+    [
+      "in a long document",
+      `x:\n  - b\n${Array.from({ length: 5000 }, (_, n) => `k${n}: 1\n`).join("")}\tz: 1\ny: 2\n`,
+      5003,
+    ],
     ["a key twice", "a: 1\nb:\n  - c: 1\n    d: 2\n    c: 3\n", 5],
     ["a quoted key twice", '"a": 1\nb: 1\na: 2\n', 3],
     ["a key twice, in braces", "x: {a: 1, b: 2, a: 3}\n", 1],

@@ -88,19 +88,35 @@ function attempt(text: string): Outcome {
 
 /**
  * The line, counted from 0, behind the longest beginning of the text that can be parsed: there, or in the quotes or brackets opened there,
- * is the mistake. In a very long document, its first line.
+ * is the mistake. Searched by halves, so a beginning that ends inside brackets must not be taken for the mistake: some lines further on
+ * it could be parsed again.
  */
 function failingLine(text: string): number {
   const lines = text.split("\n");
-  if (lines.length > 2000) return 0;
-  for (let count = lines.length - 1; count > 0; count--) {
-    if (!attempt(lines.slice(0, count).join("\n")).ok) continue;
-    // Blank lines and comments behind it are not to blame.
-    let line = count;
-    while (line < lines.length - 1 && /^\s*(#|$)/.test(lines[line] ?? "")) line++;
-    return line;
+  const parses = (count: number): boolean => attempt(lines.slice(0, count).join("\n")).ok;
+  let good = 0;
+  for (let round = 0; round < 20; round++) {
+    good = lastGood(good, lines.length, parses);
+    const next = Array.from({ length: 60 }, (_, index) => good + 2 + index).findLast(
+      (count) => count < lines.length && parses(count),
+    );
+    if (next === undefined) break;
+    good = next;
   }
-  return 0;
+  // Blank lines and comments behind it are not to blame.
+  while (good < lines.length - 1 && /^\s*(#|$)/.test(lines[good] ?? "")) good++;
+  return good;
+}
+
+/** A number of lines that parse, while one more do not. */
+function lastGood(good: number, bad: number, parses: (count: number) => boolean): number {
+  let [low, high] = [good, bad];
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (parses(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
 }
 
 const maxValues = 500_000;
