@@ -1,10 +1,14 @@
 import { beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { systemClock } from "../../src/base/clock.ts";
 import { TwillError } from "../../src/base/errors.ts";
+import { parseStrictPrefix } from "../../src/base/prefix.ts";
+import { decodeLease, encodeLease } from "../../src/intent/flannel/lease.ts";
+import { formatNodeAnnotations, parseNodeAnnotations } from "../../src/intent/flannel/node-annotations.ts";
 import type { WatchEvent } from "../../src/store/datastore.ts";
 import { KubernetesDatastore } from "../../src/store/kubernetes/datastore.ts";
 import { readKubeconfig } from "../../src/store/kubernetes/kubeconfig.ts";
 import { inNodes, type NodeCodec } from "../../src/store/kubernetes/node-kind.ts";
+import type { Node } from "../../src/store/kubernetes/object.ts";
 import { NODES } from "../../src/store/kubernetes/resource.ts";
 import { admin, type Manifest } from "./control-plane.fixture.ts";
 
@@ -107,6 +111,43 @@ test("a watch tells our changes and not the kubelet's, and a Node that goes", as
   await watching;
   // The first report tells the value that the watcher may not know; what knows it ignores it.
   expect(seen).toEqual(["put two a", "put two b", "put two c", "delete two"]);
+});
+
+test("with Flannel's annotations: what flanneld wrote is a lease, and a lease is what flanneld reads", async () => {
+  const flannel: NodeCodec = {
+    read: ({ metadata, spec }) => {
+      const { name, annotations = {} } = metadata;
+      const lease = parseNodeAnnotations({ name, annotations, podCidrs: spec?.podCIDRs ?? [] });
+      return lease && encodeLease(lease);
+    },
+    annotations: (value) => formatNodeAnnotations(value && decodeLease(value)),
+  };
+  const access = readKubeconfig(cluster.kubeconfig, systemClock);
+  const leases = new KubernetesDatastore(access, { kinds: { nodes: inNodes(flannel) } });
+  const node = (name: string, podCIDR: string, annotations = {}) =>
+    cluster.api.create<Manifest>(
+      NODES,
+      { name },
+      { apiVersion: "v1", kind: "Node", metadata: { name, annotations }, spec: { podCIDR, podCIDRs: [podCIDR] } },
+    );
+  await node("flanneld", "10.244.8.0/24", {
+    "flannel.alpha.coreos.com/kube-subnet-manager": "true",
+    "flannel.alpha.coreos.com/backend-type": "host-gw",
+    "flannel.alpha.coreos.com/backend-data": "null",
+    "flannel.alpha.coreos.com/public-ip": "10.9.0.18",
+  });
+  await node("twill", "10.244.9.0/24");
+  const theirs = await leases.get("nodes", "flanneld");
+  const lease = decodeLease(theirs?.value ?? bytes(""));
+  expect(lease).toMatchObject({ node: "flanneld", subnets: ["10.244.8.0/24"], addresses: ["10.9.0.18"] });
+  const ours = { ...lease, node: "twill", id: "m", subnets: [parseStrictPrefix("10.244.9.0/24")] };
+  const created = await leases.create("nodes", "twill", encodeLease(ours));
+  expect(decodeLease(created.value)).toEqual(ours);
+  expect((await leases.list("nodes")).objects.map((object) => object.name)).toEqual(["flanneld", "twill"]);
+  const stored = await cluster.api.get<Node>(NODES, { name: "twill" });
+  expect(stored.metadata.annotations).toMatchObject({ "flannel.alpha.coreos.com/public-ip": "10.9.0.18" });
+  expect(stored.spec?.podCIDR).toBe("10.244.9.0/24");
+  await leases.close();
 });
 
 const brief = (event: WatchEvent): string =>

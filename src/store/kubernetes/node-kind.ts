@@ -24,6 +24,8 @@ export const inNodes =
   (_, context) =>
     new NodeKind(codec, context);
 
+/** Through `status`, as flanneld does: who may patch that alone can change annotations, but neither spec nor taints. */
+const PART = "status";
 /** Races with writers of other parts of a Node (kubelet, controllers) that one write tries to win. */
 const RACES = 10;
 /** Milliseconds. */
@@ -127,7 +129,12 @@ class NodeKind implements KindStore {
       const resourceVersion = node?.metadata.resourceVersion;
       try {
         return await writeOnce(
-          () => this.#context.client.patch<Node>(NODES, { name }, { metadata: { resourceVersion, annotations } }),
+          () =>
+            this.#context.client.patch<Node>(
+              NODES,
+              { name, subresource: PART },
+              { metadata: { resourceVersion, annotations } },
+            ),
           landed,
         );
       } catch (error) {
