@@ -1,4 +1,5 @@
 import type { Family } from "../../base/address.ts";
+import { TwillError } from "../../base/errors.ts";
 import { type Prefix, parsePrefix } from "../../base/prefix.ts";
 import { parseNetConf } from "../flannel/net-conf.ts";
 import { networkFields } from "../flannel/network-fields.ts";
@@ -177,6 +178,10 @@ export class CalicoNetwork {
       const network = poolNetwork(pool.family, pool.settings, ledger);
       return network === undefined ? [] : [{ ...pool, network }];
     });
+    const said = networks.find(({ family }) => family === 4);
+    if (this.#fallback !== undefined && said !== undefined) {
+      throw new TwillError("invalid", `--network: the manifest says ${said.network}`, { remedy: "leave it out" });
+    }
     const missing =
       networks.some(({ family }) => family === 4) || this.#withoutIpv4 ? undefined : this.#missingNetwork(object);
     const main = chosen[0];

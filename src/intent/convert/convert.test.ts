@@ -450,6 +450,19 @@ test("an MTU of pods in Calico's ConfigMap, said to Felix too", () => {
   expect(parseNetConf(conversion.netConf ?? "").backend).toMatchObject({ mtu: 1490 });
 });
 
+test("--network is only for a network that nobody says", () => {
+  expect(() => flannel({}, { network: "10.1.0.0/16" })).toThrow("--network");
+  expect(() => convertText(calicoManifest(), { network: "10.1.0.0/16" })).toThrow("192.168.0.0/16");
+  expect(() => calico("", { network: "10.1.0.9/16" })).toThrow("--network");
+});
+
+test("a key that no container reads has no effect", () => {
+  const text = canalManifest({ iface: "eth1" }).replace("FLANNELD_IFACE", "OTHER");
+  const conversion = convertText(text, { accept: ["network-policy"] });
+  expect(conversion.flags).not.toContain("--iface=eth1");
+  expect(outcomes(conversion, "canal_iface")).toEqual(["left-out"]);
+});
+
 test("a misspelt --accept is an error", () => {
   expect(() => flannel({}, { accept: ["netwrk-policy"] })).toThrow("netwrk-policy");
 });

@@ -1,4 +1,4 @@
-import { TwillError } from "../../base/errors.ts";
+import { describeError, TwillError } from "../../base/errors.ts";
 import { parseStrictPrefix } from "../../base/prefix.ts";
 import { CalicoNetwork } from "./calico.ts";
 import { carryNetConf } from "./carry-net-conf.ts";
@@ -38,7 +38,7 @@ export function convert(files: readonly ManifestFile[], options: ConvertOptions 
     .map(agentOf)
     .filter((agent) => agent !== undefined);
   const from = kindOf(agents, ofKind("ConfigMap"), ofKind("Installation").length > 0);
-  if (options.network !== undefined) parseStrictPrefix(options.network);
+  checkNetwork(options.network, from);
 
   const draft = emptyDraft();
   const calico = new CalicoNetwork(ledger, options.network);
@@ -68,6 +68,18 @@ export function convert(files: readonly ManifestFile[], options: ConvertOptions 
     pod: draft.pod,
     findings: ledger.findings,
   };
+}
+
+/** @throws TwillError `invalid`: --network is no network, or net-conf.json says it. */
+function checkNetwork(network: string | undefined, from: Conversion["from"]): void {
+  if (network === undefined) return;
+  if (from !== "calico")
+    throw new TwillError("invalid", "--network: net-conf.json says it", { remedy: "leave it out" });
+  try {
+    parseStrictPrefix(network);
+  } catch (error) {
+    throw new TwillError("invalid", `--network: ${describeError(error)}`);
+  }
 }
 
 /** A DaemonSet with flanneld or calico-node in it. */
@@ -189,7 +201,8 @@ function readConfigMaps(configs: readonly ObjectReader[], ledger: Ledger, draft:
       } else if (key === "cni-conf.json" || key === "cni_network_config") carryCniConfig(config, path, ledger, draft);
       else if (config.title === "ConfigMap kubernetes-services-endpoint") {
         config.note(path, "covered", "read as a variable, see there", key);
-      } else if (Object.hasOwn(readElsewhere, key)) config.note(path, "covered", readElsewhere[key] ?? "", key);
+      } else if (Object.hasOwn(readElsewhere, key)) nameVariable(config, path, readElsewhere[key] ?? "", ledger);
+      else if (key === "typha_service_name") config.note(path, "covered", "Twill needs no Typha", key);
       else if (key.startsWith("etcd_"))
         config.note(path, "left-out", "of the etcd that Calico or flannel kept its state in", key);
     }
@@ -198,11 +211,16 @@ function readConfigMaps(configs: readonly ObjectReader[], ledger: Ledger, draft:
 
 /** Keys of Canal's and Calico's ConfigMap that containers read as variables. */
 const readElsewhere: Readonly<Record<string, string>> = {
-  canal_iface: "read as FLANNELD_IFACE, see there",
-  masquerade: "read as FLANNELD_IP_MASQ, see there",
-  calico_backend: "read as CALICO_NETWORKING_BACKEND, see there",
-  typha_service_name: "Twill needs no Typha",
+  canal_iface: "FLANNELD_IFACE",
+  masquerade: "FLANNELD_IP_MASQ",
+  calico_backend: "CALICO_NETWORKING_BACKEND",
 };
+
+function nameVariable(config: ObjectReader, path: Path, variable: string, ledger: Ledger): void {
+  const read = ledger.findings.some(({ name }) => name === variable);
+  if (read) config.note(path, "covered", `read as ${variable}, see there`, String(path.at(-1)));
+  else config.note(path, "left-out", `no container reads it as ${variable}, so it has no effect`, String(path.at(-1)));
+}
 
 const policyKinds = [
   "NetworkPolicy",
