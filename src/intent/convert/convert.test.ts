@@ -463,6 +463,10 @@ test("a key that no container reads has no effect", () => {
   expect(outcomes(conversion, "canal_iface")).toEqual(["left-out"]);
 });
 
+test("an empty word makes no calico-node of a container", () => {
+  expect(flannel({ flags: ["--kube-subnet-mgr", "--ip-masq", ""] }).from).toBe("flannel");
+});
+
 test("a misspelt --accept is an error", () => {
   expect(() => flannel({}, { accept: ["netwrk-policy"] })).toThrow("netwrk-policy");
 });

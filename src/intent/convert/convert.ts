@@ -7,12 +7,13 @@ import { type Draft, emptyDraft } from "./draft.ts";
 import type { ConfigMaps } from "./environment.ts";
 import type { Conversion } from "./finding.ts";
 import { type AgentSettings, convertFlanneld, mergeAgents } from "./flanneld-container.ts";
-import { isMapping, listAt, type Path } from "./leaves.ts";
-import { Ledger, ObjectReader, type Rule } from "./ledger.ts";
+import { isMapping, type Path } from "./leaves.ts";
+import { Ledger, ObjectReader } from "./ledger.ts";
 import { type ManifestFile, type ManifestObject, readManifests } from "./manifest-object.ts";
+import { type Agent, agentOf, containerRules, containersOf } from "./network-agent.ts";
 import { carryPodMtu } from "./pod-mtu.ts";
-import { platformOf, platformProblem, readPlacement } from "./pod-placement.ts";
-import { agentContainer, daemonSet, foreignContainer, installer, sceneryOf, unusable } from "./scenery.ts";
+import { readPlacement } from "./pod-placement.ts";
+import { daemonSet, sceneryOf, unusable } from "./scenery.ts";
 
 export interface ConvertOptions {
   /** Names of refusals that the user accepts. */
@@ -80,41 +81,6 @@ function checkNetwork(network: string | undefined, from: Conversion["from"]): vo
   } catch (error) {
     throw new TwillError("invalid", `--network: ${describeError(error)}`);
   }
-}
-
-/** A DaemonSet with flanneld or calico-node in it. */
-interface Agent {
-  readonly object: ObjectReader;
-  readonly flanneld: Path | undefined;
-  readonly calicoNode: Path | undefined;
-  /** Why no Twill runs on its nodes. */
-  readonly problem: string | undefined;
-}
-
-const podSpec: Path = ["spec", "template", "spec"];
-
-function containersOf(
-  object: ObjectReader,
-  list: string,
-): readonly { readonly path: Path; readonly value: Readonly<Record<string, unknown>> }[] {
-  const path = [...podSpec, list];
-  return listAt(object.value, path).flatMap((value, index) =>
-    isMapping(value) ? [{ path: [...path, index], value }] : [],
-  );
-}
-
-function agentOf(object: ObjectReader): Agent | undefined {
-  const containers = containersOf(object, "containers");
-  const runs = (program: RegExp, name: string) =>
-    containers.find(
-      ({ value }) =>
-        value.name === name ||
-        [...listAt(value, ["command"]), ...listAt(value, ["args"])].some((word) => program.test(String(word))),
-    )?.path;
-  const flanneld = runs(/(^|[/\s])flanneld(\s|$)/, "kube-flannel");
-  const calicoNode = runs(/^$/, "calico-node");
-  if (flanneld === undefined && calicoNode === undefined) return undefined;
-  return { object, flanneld, calicoNode, problem: platformProblem(platformOf(object)) };
 }
 
 /** @param operated there is an object of Calico's operator, which makes the DaemonSet and the pools of it. */
@@ -264,15 +230,6 @@ function namePolicy(
   }
 }
 
-const installers = [
-  "install-cni",
-  "install-cni-plugin",
-  "upgrade-ipam",
-  "flexvol-driver",
-  "mount-bpffs",
-  "ebpf-bootstrap",
-];
-
 function finish(object: ManifestObject, reader: ObjectReader, agents: readonly Agent[]) {
   const agent = agents.find((candidate) => candidate.object === reader);
   if (agent?.problem !== undefined) return reader.finish(unusable(agent.problem));
@@ -282,14 +239,4 @@ function finish(object: ManifestObject, reader: ObjectReader, agents: readonly A
     reader.note(["spec"], "covered", "a kind of objects that Twill does not need", "the whole definition");
   }
   reader.finish(sceneryOf(object.kind));
-}
-
-function containerRules({ object, flanneld, calicoNode }: Agent): readonly Rule[] {
-  return ["initContainers", "containers"].flatMap((list) =>
-    containersOf(object, list).flatMap(({ path, value }) => {
-      const prefix = path.join(".");
-      if ([flanneld, calicoNode].some((own) => own?.join(".") === prefix)) return agentContainer(prefix);
-      return installers.includes(String(value.name)) ? installer(prefix) : foreignContainer(prefix);
-    }),
-  );
 }
