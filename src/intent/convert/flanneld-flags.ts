@@ -122,11 +122,13 @@ const handlers: Readonly<Record<string, Handler>> = {
       "Twill's table accepts pods' traffic; it cannot overrule what another table drops, so your rules hold",
     );
   }),
-  "set-node-network-unavailable": boolean((on, { ledger, subject }) => {
-    if (on)
-      return ledger.note(subject, "covered", "Twill clears the condition NetworkUnavailable once a node is ready");
-    ledger.note(subject, "left-out", "Twill clears the condition NetworkUnavailable itself");
-  }),
+  "set-node-network-unavailable": boolean((on, { ledger, subject }) =>
+    ledger.note(
+      subject,
+      on ? "left-out" : "covered",
+      "Twill leaves the condition NetworkUnavailable alone today; only a cloud's route controller sets it",
+    ),
+  ),
   "kube-api-url": ({ ledger, subject }) =>
     ledger.note(
       subject,
