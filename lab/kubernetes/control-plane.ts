@@ -137,13 +137,6 @@ export class ControlPlane {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** For a process that ends and cannot wait. */
-  kill(): void {
-    this.#apiServer?.kill("SIGKILL");
-    this.#etcd?.kill("SIGKILL");
-    rmSync(this.directory, { recursive: true, force: true });
-  }
-
   async #ready(): Promise<boolean> {
     const tls = {
       ca: readFileSync(this.authority.certificate, "utf8"),

@@ -16,12 +16,18 @@ export function controlPlane(): Promise<ControlPlane> {
 }
 
 async function start(): Promise<ControlPlane> {
-  const plane = await ControlPlane.start({
-    directory: mkdtempSync("/tmp/twill-control-plane-"),
-    say: (line) => process.stderr.write(`${line}\n`),
-  });
-  process.on("exit", () => plane.kill());
-  return plane;
+  const directory = mkdtempSync("/tmp/twill-control-plane-");
+  removeAfterUs(directory);
+  return await ControlPlane.start({ directory, say: (line) => process.stderr.write(`${line}\n`) });
+}
+
+/**
+ * However we end: Bun's test runner tells nobody that it does. The servers die with us (ControlPlane), and with us ends
+ * what this shell reads from; a second later nobody writes there any more.
+ */
+function removeAfterUs(directory: string): void {
+  const script = 'trap "" INT TERM HUP; read -r _; sleep 1; rm -rf "$1"';
+  Bun.spawn(["sh", "-c", script, "sh", directory], { stdin: "pipe", stdout: "ignore", stderr: "ignore" }).unref();
 }
 
 export const client = (kubeconfig: string): KubernetesClient =>
