@@ -1,4 +1,5 @@
 import type { Address, Family } from "../src/base/address.ts";
+import type { Component } from "./kubernetes/control-machine.ts";
 import type { KubernetesParams } from "./kubernetes/settings.ts";
 import type { NamespaceHandles } from "./namespaces.ts";
 import type { ClusterView } from "./picture.ts";
@@ -23,6 +24,7 @@ export type LabApi = {
   startNode: { params: { readonly name: string }; result: null };
   deleteNode: { params: { readonly name: string }; result: null };
   agent: { params: { readonly node: string; readonly action: AgentAction }; result: null };
+  component: { params: { readonly name: Component; readonly action: AgentAction }; result: null };
   link: { params: { readonly node: string; readonly up: boolean }; result: null };
 };
 

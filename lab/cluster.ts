@@ -50,6 +50,15 @@ export class Cluster {
     return this.#control;
   }
 
+  /** @throws TwillError `not-found`. */
+  requireControl(): ControlMachine {
+    if (this.#control !== undefined) return this.#control;
+    throw new TwillError("not-found", "this lab has no Kubernetes", {
+      operation: "use control plane",
+      remedy: 'start one with "npm run cluster"',
+    });
+  }
+
   /** Switches the control plane's machine on; its programs are not started yet. */
   async addControl(ranges: ClusterRanges): Promise<ControlMachine> {
     const { kubernetes: _, ...settings } = this.settings;

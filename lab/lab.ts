@@ -8,6 +8,7 @@ import type { CheckResult, LabApi, LabStatus, UpParams } from "./api.ts";
 import { Cluster } from "./cluster.ts";
 import type { Methods, Progress } from "./control.ts";
 import { installTwill } from "./kubernetes/install-twill.ts";
+import { withKubernetesPods } from "./kubernetes/pods.ts";
 import { clusterRanges } from "./kubernetes/settings.ts";
 import { prepareKubernetes, startKubelet, startKubernetes } from "./kubernetes/start.ts";
 import type { LabNode } from "./node.ts";
@@ -44,6 +45,8 @@ export class Lab {
     deleteNode: ({ name }) => this.#inTurn(() => this.#cluster.scrap(name)).then(nothing),
     agent: ({ node, action }, _, signal) =>
       this.#inTurn(() => this.#cluster.node(node).agentAction(action, signal)).then(nothing),
+    component: ({ name, action }, _, signal) =>
+      this.#inTurn(() => this.#cluster.requireControl().act(name, action, signal)).then(nothing),
     link: ({ node, up }) =>
       this.#inTurn(async () => {
         this.#cluster.node(node).power;
@@ -163,7 +166,9 @@ export class Lab {
   async #check(settle: number, progress: Progress, signal: AbortSignal): Promise<CheckResult> {
     const { families } = this.#cluster.settings;
     const options = { families, settle, run: this.#runInPod };
-    const results = await checkPairs(this.#cluster.probePlaces(), options, progress, signal);
+    const results = await withKubernetesPods(this.#cluster, (pods) =>
+      checkPairs([...this.#cluster.probePlaces(), ...pods], options, progress, signal),
+    );
     return { ...this.#status(), results };
   }
 

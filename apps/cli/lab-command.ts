@@ -6,6 +6,7 @@ import { defaultConfig } from "../../lab/default-config.ts";
 import { isInsideLab, isRunning, labDirectory, readRecord, removeLab } from "../../lab/directory.ts";
 import { createLab } from "../../lab/enclosure.ts";
 import { controlSocket, labInit } from "../../lab/init.ts";
+import { type Component, components } from "../../lab/kubernetes/control-machine.ts";
 import { findKubernetes } from "../../lab/kubernetes/parts.ts";
 import { adminKubeconfig } from "../../lab/kubernetes/settings.ts";
 import { enterFromHost } from "../../lab/namespaces.ts";
@@ -102,6 +103,7 @@ Kubernetes runs, with Twill as its pod network:
 
   twill lab exec control -- kubectl get nodes,pods -A
   twill lab exec node1 -- twill status
+  twill lab check                                  every path between nodes and pods
 `;
 
 /** Kubernetes' own pods and the DaemonSet's flags take the place of the lab's. */
@@ -252,6 +254,28 @@ const agent = command({
   ),
 });
 
+const control = command({
+  name: "control",
+  summary: "stop, kill, start or restart a part of the Kubernetes control plane",
+  subcommands: agentActions.map((action) =>
+    command({
+      name: action,
+      usage: components.join("|"),
+      summary: { stop: "SIGTERM", kill: "SIGKILL: a crash", start: "start it", restart: "SIGTERM, then start" }[action],
+      run: async ({ rest }) => done(await call("component", { name: component(rest, action), action })),
+    }),
+  ),
+});
+
+function component(rest: readonly string[], action: string): Component {
+  const name = one(rest, `control ${action}`, components.join(" or "));
+  const found = components.find((each) => each === name);
+  if (found !== undefined) return found;
+  throw new TwillError("invalid", `"${name}" is no part of the control plane`, {
+    remedy: `there are ${components.join(", ")}`,
+  });
+}
+
 const link = command({
   name: "link",
   summary: "pull a node's underlay cable, or put it back",
@@ -295,7 +319,7 @@ function program(name: string, run: (args: readonly string[]) => Promise<void>):
 export const labCommand: Command = command({
   name: "lab",
   summary: "a cluster on this machine: real kernel, real packets",
-  subcommands: [up, checkCommand, status, exec, pod, node, agent, link, down, ...internal],
+  subcommands: [up, checkCommand, status, exec, pod, node, agent, control, link, down, ...internal],
 });
 
 async function check(

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Address } from "../../src/base/address.ts";
 import { TwillError } from "../../src/base/errors.ts";
 import { addressAt, prefixFamily } from "../../src/base/prefix.ts";
+import type { AgentAction } from "../api.ts";
 import type { Progress } from "../control.ts";
 import { LoggedProcess } from "../logged-process.ts";
 import type { LabNode } from "../node.ts";
@@ -14,7 +15,8 @@ import { type ClusterRanges, kubernetesDirectory } from "./settings.ts";
 /** On a busy machine; alone it takes 3 s. */
 const readyWithin = 120_000;
 
-type Component = "etcd" | "kube-apiserver" | "kube-controller-manager" | "kube-scheduler";
+export const components = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] as const;
+export type Component = (typeof components)[number];
 
 /**
  * The machine `control`: etcd, kube-apiserver, kube-controller-manager and kube-scheduler, reached over the underlay as
@@ -49,19 +51,27 @@ export class ControlMachine {
   /** In the order in which they need each other. Resolves once the API server is ready. */
   async start(progress: Progress, signal: AbortSignal): Promise<void> {
     progress("starting etcd and kube-apiserver");
-    this.startComponent("etcd");
-    await this.startApiServer(signal);
-    this.startComponent("kube-controller-manager");
-    this.startComponent("kube-scheduler");
+    for (const name of components) await this.#start(name, signal);
   }
 
-  async startApiServer(signal: AbortSignal): Promise<void> {
-    const server = this.startComponent("kube-apiserver");
+  /** SIGTERM, SIGKILL, or the same command line again. The others notice, and wait for it. */
+  async act(name: Component, action: AgentAction, signal: AbortSignal): Promise<void> {
+    const running = this.#running.get(name);
+    if (action === "start" && running?.isRunning === true)
+      throw new TwillError("exists", "it runs already", { operation: "start", object: name });
+    if (action !== "start") await running?.end(action === "kill" ? "SIGKILL" : "SIGTERM");
+    if (action === "start" || action === "restart") await this.#start(name, signal);
+  }
+
+  /** Resolves once the API server is ready, the others at once. */
+  async #start(name: Component, signal: AbortSignal): Promise<void> {
+    const started = this.#spawn(name);
+    if (name !== "kube-apiserver") return;
     const isReady = async () => ((await this.client.get("/readyz")) === "ok" ? undefined : "it is not ready");
-    await server.awaitReady(isReady, readyWithin, signal, 100);
+    await started.awaitReady(isReady, readyWithin, signal, 100);
   }
 
-  startComponent(name: Component): LoggedProcess {
+  #spawn(name: Component): LoggedProcess {
     const { directory, programs } = this.machine.settings;
     const started = new LoggedProcess({
       operation: "start",
@@ -72,10 +82,6 @@ export class ControlMachine {
     });
     this.#running.set(name, started);
     return started;
-  }
-
-  async stopComponent(name: Component, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
-    await this.#running.get(name)?.end(signal);
   }
 
   /** As a person at the control plane would. @throws TwillError `unavailable` with what it said. */
@@ -90,11 +96,6 @@ export class ControlMachine {
     const [said, complaint] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
     if ((await child.exited) === 0) return said;
     throw new TwillError("unavailable", complaint.trim(), { operation: "run kubectl", object: args.join(" ") });
-  }
-
-  /** What has ended although nobody ended it; empty when all is well. */
-  get dead(): readonly Component[] {
-    return [...this.#running].filter(([, { isRunning }]) => !isRunning).map(([name]) => name);
   }
 
   #path(name: string): string {

@@ -65,6 +65,14 @@ const web = {
 const webPods = async (): Promise<List["items"]> => (await json("pods", "-l", "app=web")).items;
 const rolledOut = (): Promise<string> => kubectl("rollout", "status", "deployment/web", "--timeout=120s");
 
+/** All pods anew, one a node: the spread counts pods that are still ending, so there must be none. */
+async function renew(): Promise<void> {
+  await kubectl("scale", "deployment/web", "--replicas=0");
+  await until(async () => (await webPods()).length === 0);
+  await kubectl("scale", "deployment/web", "--replicas=3");
+  await rolledOut();
+}
+
 async function until(what: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 90_000;
   while (!(await what())) {
@@ -112,6 +120,8 @@ test("a Deployment of three: reached pod to pod and from nodes; logs, exec and p
     expect(await kubectl("logs", metadata.name)).toContain("GET /healthz"); // its probes, too
     expect(status.containerStatuses?.map(({ restartCount }) => restartCount)).toEqual([0]);
   }
+  // Itself, each other, from and to three nodes, outside: TCP, UDP, ICMP, source address and MTU.
+  expect(await lab.do("check", "--settle", "10")).toContain("\n30 of 30 paths work");
 });
 
 test("30 pods more and gone again: no namespace, device or zombie of theirs stays", async () => {
@@ -128,9 +138,73 @@ test("30 pods more and gone again: no namespace, device or zombie of theirs stay
     const own = (await webPods()).filter(({ spec }) => spec.nodeName === node).length;
     await until(async () => JSON.stringify(await leftOn(node)) === JSON.stringify([own, own, 0]));
   }
-  await kubectl("delete", "pods", "-l", "app=web", "--wait=false"); // spread again
-  await until(async () => (await webPods()).length === 3);
-  await rolledOut();
+  await renew();
+});
+
+/** Pings from the pod on node1 to the one on node3, 50 a second for 20 s, while `work` goes on: none may be lost. */
+async function whileTalking(work: () => Promise<unknown>): Promise<void> {
+  const target = (await webPods()).find(({ spec }) => spec.nodeName === "node3")?.status.podIP ?? "none";
+  const netns = (await lab.do("exec", "node1", "--", "ls", "/run/netns")).trim().split("\n")[0];
+  const inPod = ["exec", "node1", "--", "nsenter", `--net=/run/netns/${netns}`];
+  const pinging = lab.do(...inPod, "ping", "-q", "-i0.02", "-c1000", "-W3", target);
+  await work();
+  expect(await pinging).toContain("1000 packets transmitted, 1000 received, 0% packet loss");
+}
+
+test("a rolling restart of the DaemonSet loses no packet", async () => {
+  await whileTalking(async () => {
+    await kubectl("-n", "twill-system", "rollout", "restart", "daemonset/twill-agent");
+    await kubectl("-n", "twill-system", "rollout", "status", "daemonset/twill-agent", "--timeout=120s");
+  });
+  await expectAllReached();
+});
+
+test("without the API server pods keep talking; once it is back, so do new ones", async () => {
+  await whileTalking(async () => {
+    await lab.do("control", "kill", "kube-apiserver");
+    expect((await lab.run("exec", "control", "--", "kubectl", "get", "nodes")).status).not.toBe(0);
+    await Bun.sleep(10_000);
+    expect(await lab.do("exec", "node1", "--", "twill", "status")).toContain("node1: ready");
+    await lab.do("control", "start", "kube-apiserver");
+  });
+  await renew();
+  await expectAllReached();
+});
+
+test("a node is scrapped, deleted, and another comes under its name", async () => {
+  await lab.do("node", "del", "node2");
+  await kubectl("delete", "node", "node2");
+  await lab.do("node", "add", "node2", "--subnet", "1");
+  await renew();
+  await until(async () => (await json("pods", "-n", "twill-system")).items.filter(isReady).length === 3);
+  await expectAllReached();
+});
+
+test("a Job of 60 completions, 20 at once: each gets an address, none keeps it", async () => {
+  const job = {
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: { name: "many" },
+    spec: {
+      completions: 60,
+      parallelism: 20,
+      template: {
+        spec: {
+          restartPolicy: "Never",
+          containers: [{ name: "a", image: "registry.k8s.io/e2e-test-images/agnhost:2.63.0", args: ["--version"] }],
+        },
+      },
+    },
+  };
+  const file = join(lab.directory, "job.json");
+  writeFileSync(file, JSON.stringify(job));
+  await kubectl("apply", "-f", file);
+  await kubectl("wait", "--for=condition=complete", "job/many", "--timeout=150s");
+  const failed = await kubectl("get", "job", "many", "-o", "jsonpath={.status.failed}");
+  expect(failed).toBe("");
+  await kubectl("delete", "job", "many");
+  for (const node of nodes)
+    await until(async () => /MTU \d+, 1 addresses used/.test(await lab.do("exec", node, "--", "twill", "status")));
 });
 
 test("a power cut and a reboot: the node's pods come back and reach the others", async () => {
