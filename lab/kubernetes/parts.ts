@@ -18,6 +18,11 @@ export function findKubernetes(programs: Programs): KubernetesParams {
   };
   const wanted = [...allPrograms.map((program) => join(cache, program)), ...found.images, found.manifest];
   const missing = wanted.find((path) => !existsSync(path));
+  if (Bun.which("runc", { PATH: `${process.env.PATH}:/usr/sbin:/sbin` }) === null)
+    throw new TwillError("not-found", "runc is not installed", {
+      operation: "start Kubernetes",
+      remedy: 'install Debian\'s package runc, or run "npm run cluster", which does',
+    });
   if (missing === undefined) return found;
   throw new TwillError("not-found", "it is not there", {
     operation: "start Kubernetes",
