@@ -15,7 +15,7 @@ import type { Reachability } from "../../model/status.ts";
  *    21   1  length of the sender's node name
  *    22 253  the sender's node name, zeros behind it
  *   275   1  state measured towards the asker: 0 unknown, 1 yes, 2 no     (answer only, else 0)
- *   276   1  failing: 0 nothing, 1 underlay, 2 overlay
+ *   276   1  failing: 0 nothing, 1 underlay, 2 overlay, 3 no route
  *   277   1  loss, percent; 255: not measured
  *   278   4  round trip, microseconds; 0xffffffff: not measured
  *   282   8  since, milliseconds since 1970, the answerer's clock; 0: not known
