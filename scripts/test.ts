@@ -6,6 +6,7 @@
  */
 import { join } from "node:path";
 import { mountTmpfs } from "../src/kernel/mount.ts";
+import { openRtnl } from "../src/kernel/rtnl-socket.ts";
 import { build, isCurrent, root } from "./build.ts";
 import { prepareCluster } from "./cluster/prepare.ts";
 import { installPackages } from "./packages.ts";
@@ -31,8 +32,12 @@ if (process.getuid?.() !== 0 && !cluster) {
   );
   process.exit(inside.exitCode);
 }
-// Debian's CNI plugins keep files in /run, which belongs to the machine's root: in here it is another.
-if (process.env.TWILL_TEST_INSIDE !== undefined) mountTmpfs("/run");
+if (process.env.TWILL_TEST_INSIDE !== undefined) {
+  // Debian's CNI plugins keep files in /run, which belongs to the machine's root: in here it is another.
+  mountTmpfs("/run");
+  // Tests with servers of their own on localhost: a new network namespace has its lo down.
+  openRtnl().do({ op: "link.set", index: 1, change: { up: true } });
+}
 if (!isCurrent()) build();
 if (cluster) {
   await prepareCluster((line) => process.stderr.write(`twill: ${line}\n`));
