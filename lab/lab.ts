@@ -49,7 +49,7 @@ export class Lab {
       this.#inTurn(() => this.#cluster.requireControl().act(name, action, signal)).then(nothing),
     link: ({ node, up }) =>
       this.#inTurn(async () => {
-        this.#cluster.node(node).power;
+        void this.#cluster.node(node).power; // refuses a node that is switched off
         setCable(this.#cluster.router, node, up);
       }).then(nothing),
   };

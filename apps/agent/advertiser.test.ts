@@ -9,7 +9,8 @@ import { decodeLease, encodeLease } from "../../src/intent/flannel/lease.ts";
 import type { Lease } from "../../src/model/network.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
 import { openDatastore } from "../../src/store/open.ts";
-import { Advertiser, NODES } from "./advertiser.ts";
+import { NODES } from "../kinds.ts";
+import { Advertiser } from "./advertiser.ts";
 
 const lease = (id: string, address: string): Lease => ({
   node: "node1",

@@ -4,9 +4,7 @@ import type { Log } from "../../src/base/log.ts";
 import type { Problem } from "../../src/base/problem.ts";
 import type { Lease } from "../../src/model/network.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
-
-/** Kind of the stored objects: one a node, what the others must know to reach it. */
-export const NODES = "nodes";
+import { NODES } from "../kinds.ts";
 
 export interface AdvertiserOptions {
   readonly store: Datastore;

@@ -10,11 +10,8 @@ import type { ClusterNetwork } from "../../src/model/network.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
 import { Reflector } from "../../src/store/reflector.ts";
 import type { SnapshotCache } from "../../src/store/snapshot.ts";
+import { CONFIG, NETWORK } from "../kinds.ts";
 import { readIfExists, writeAtomically } from "./files.ts";
-
-/** Kind and name of the stored configuration: net-conf.json as it was written. */
-export const CONFIG = "config";
-export const NETWORK = "network";
 
 /** Where the network's configuration comes from. An invalid one never replaces a good one; it is said instead. */
 export interface NetworkSource {

@@ -9,7 +9,7 @@ import { decodeKey, encodeKey, makeKey, PEER_KEY } from "../../src/rpc/peer/key.
 import { type Peer, PeerProber } from "../../src/rpc/peer/prober.ts";
 import { udpTransport } from "../../src/rpc/peer/transport.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
-import { CONFIG } from "./network-source.ts";
+import { CONFIG } from "../kinds.ts";
 
 export interface PeersOptions {
   readonly store: Datastore;

@@ -6,10 +6,9 @@ import type { Datastore } from "../../src/store/datastore.ts";
 import { openDatastore } from "../../src/store/open.ts";
 import { defaultDatastore } from "../defaults.ts";
 import { text } from "../flags.ts";
+import { CONFIG, NETWORK } from "../kinds.ts";
 import { command, type Output } from "./command.ts";
 
-const CONFIG = "config";
-const NETWORK = "network";
 const flags = { datastore: text(defaultDatastore, "where the cluster's state lives: embedded:FILE", "URL") };
 
 /** The configuration's text from a file or, as "-", from standard input, and what it means. Warnings go to stderr. */

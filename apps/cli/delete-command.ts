@@ -3,9 +3,8 @@ import { ClaimStore } from "../../src/ipam/claim-store.ts";
 import { openDatastore } from "../../src/store/open.ts";
 import { defaultDatastore } from "../defaults.ts";
 import { boolean, text } from "../flags.ts";
+import { NODES } from "../kinds.ts";
 import { command } from "./command.ts";
-
-const NODES = "nodes";
 
 const node = command({
   name: "node",

@@ -1,0 +1,7 @@
+/** Kinds and names of the datastore's objects that more than one program uses. */
+
+/** One a node: what the others must know to reach it. */
+export const NODES = "nodes";
+export const CONFIG = "config";
+/** Of kind CONFIG: net-conf.json as it was written. */
+export const NETWORK = "network";
