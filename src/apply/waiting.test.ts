@@ -87,12 +87,11 @@ test("one refused write stops no other, is named with the kernel's reason, and i
     "neighbour flannel.1 10.244.1.0 lladdr 0e:00:00:00:00:01 failed: Cannot allocate memory (ENOMEM)",
   ]);
   expect(picture(subject).filter((line) => line.includes("10.244.2.0")).length).toBe(2);
-  // News of the device would be a reason to try at once.
-  subject.tap.take();
+  // News of the device (IPv6 addrconf sends some late) would be a reason to try at once: here is only the clock.
   const tries: number[] = [];
   for (let tenth = 1; tenth <= 300; tenth++) {
     await subject.clock.advance(100);
-    if (Object.keys(subject.settle().writes).length > 0) tries.push(tenth);
+    if (Object.keys(subject.reconciler.flush().writes).length > 0) tries.push(tenth);
   }
   expect(tries).toEqual([2, 6, 14, 30, 62, 126, 254]);
   subject.refuse = undefined;
