@@ -52,6 +52,10 @@ export async function kubernetesBinary(program: Program, say: (line: string) => 
   const wanted = new Bun.CryptoHasher("sha256").update(flags).update(sourceText(sources)).digest("hex");
   if (existsSync(path) && existsSync(mark) && readFileSync(mark, "utf8") === wanted) return path;
 
+  if (Bun.which("go") === null)
+    throw new Error(
+      `${program} is built from its Go module, and there is no "go" on the PATH: install Go 1.26 or later`,
+    );
   say(`building ${program} from its Go module (once; it is kept in ${directory}) …`);
   const started = performance.now();
   mkdirSync(directory, { recursive: true });
