@@ -25,4 +25,8 @@ state = "/run/containerd"
 
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
   SystemdCgroup = false
+
+# Its socket lies in /var/run/nri, which all nodes of all labs would share.
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
 `;
