@@ -3,11 +3,12 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 
 export const KUBERNETES_VERSION = "v1.36.3";
+const FLANNEL_VERSION = "v0.26.7";
 
 /** What can be built, and from where: `module` is a folder beside this file with its own go.mod. */
 const kube = { module: "kube", flags: `-s -w ${stamp()}` };
 const containerd = { module: "containerd", flags: "-s -w" };
-const programs = {
+const clusterPrograms = {
   etcd: { module: "etcd", package: ".", flags: "-s -w" },
   "kube-apiserver": { ...kube, package: "./apiserver" },
   "kube-controller-manager": { ...kube, package: "./controller-manager" },
@@ -23,8 +24,26 @@ const programs = {
   ctr: { ...containerd, package: "github.com/containerd/containerd/v2/cmd/ctr" },
   pause: { module: "pause", package: ".", flags: "-s -w" },
 } as const;
+/** Of others, to run beside Twill: built only for the tests that want them. */
+const peerPrograms = {
+  flanneld: {
+    module: "flannel",
+    package: "github.com/flannel-io/flannel",
+    flags: `-s -w -X github.com/flannel-io/flannel/pkg/version.Version=${FLANNEL_VERSION}`,
+    cgo: true, // its backend udp
+  },
+} as const;
+const programs = { ...clusterPrograms, ...peerPrograms };
 export type Program = keyof typeof programs;
-export const allPrograms = Object.keys(programs) as readonly Program[];
+/** That a cluster consists of. */
+export const allPrograms = Object.keys(clusterPrograms) as readonly (keyof typeof clusterPrograms)[];
+
+interface Source {
+  readonly module: string;
+  readonly package: string;
+  readonly flags: string;
+  readonly cgo?: boolean;
+}
 
 /** Without it a kube-apiserver says that it is v0.0.0, and clients take it at its word. */
 function stamp(): string {
@@ -40,11 +59,12 @@ export const cacheDirectory = (): string =>
   join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "twill", "kubernetes-1.36");
 
 /**
- * The path of a program, built from its Go module if it is not there yet (etcd: 1 minute, kube-apiserver: up to 10, on
- * one core). Another version of its module, or other flags, build it anew. @throws Error with what `go build` said.
+ * The path of a program, built from its Go module if it is not there yet (etcd: 1 minute, flanneld: 2, kube-apiserver: up
+ * to 10, on one core). Another version of its module, or other flags, build it anew. @throws Error with what `go build` said.
  */
 export async function kubernetesBinary(program: Program, say: (line: string) => void): Promise<string> {
-  const { module, package: main, flags } = programs[program];
+  const source: Source = programs[program];
+  const { module, package: main, flags, cgo = false } = source;
   const directory = cacheDirectory();
   const path = join(directory, program);
   const mark = `${path}.built-from`;
@@ -61,9 +81,10 @@ export async function kubernetesBinary(program: Program, say: (line: string) => 
   mkdirSync(directory, { recursive: true });
   // Built beside and renamed: another process may build or run the same.
   const temporary = `${path}.${process.pid}`;
-  const child = Bun.spawn(["go", "build", "-buildvcs=false", "-trimpath", "-ldflags", flags, "-o", temporary, main], {
+  const build = ["go", "build", "-buildvcs=false", "-trimpath", "-ldflags", flags, "-o", temporary, main];
+  const child = Bun.spawn(["nice", ...build], {
     cwd: sources,
-    env: { ...process.env, CGO_ENABLED: "0", GOWORK: "off" },
+    env: { ...process.env, CGO_ENABLED: cgo ? "1" : "0", GOWORK: "off" },
     stdin: "ignore",
     stdout: "ignore",
     stderr: "pipe",
