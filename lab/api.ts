@@ -1,5 +1,6 @@
 import type { Address, Family } from "../src/base/address.ts";
 import type { Component } from "./kubernetes/control-machine.ts";
+import type { NodeService } from "./kubernetes/kubelet.ts";
 import type { KubernetesParams } from "./kubernetes/settings.ts";
 import type { NamespaceHandles } from "./namespaces.ts";
 import type { ClusterView } from "./picture.ts";
@@ -25,6 +26,10 @@ export type LabApi = {
   deleteNode: { params: { readonly name: string }; result: null };
   agent: { params: { readonly node: string; readonly action: AgentAction }; result: null };
   component: { params: { readonly name: Component; readonly action: AgentAction }; result: null };
+  nodeService: {
+    params: { readonly node: string; readonly name: NodeService; readonly action: AgentAction };
+    result: null;
+  };
   link: { params: { readonly node: string; readonly up: boolean }; result: null };
 };
 

@@ -10,7 +10,7 @@ import type { Methods, Progress } from "./control.ts";
 import { installTwill } from "./kubernetes/install-twill.ts";
 import { withKubernetesPods } from "./kubernetes/pods.ts";
 import { clusterRanges } from "./kubernetes/settings.ts";
-import { prepareKubernetes, startKubelet, startKubernetes } from "./kubernetes/start.ts";
+import { actOnService, prepareKubernetes, startKubelet, startKubernetes } from "./kubernetes/start.ts";
 import type { LabNode } from "./node.ts";
 import { ownChild } from "./orphans.ts";
 import { checkPairs } from "./probe/check.ts";
@@ -47,6 +47,8 @@ export class Lab {
       this.#inTurn(() => this.#cluster.node(node).agentAction(action, signal)).then(nothing),
     component: ({ name, action }, _, signal) =>
       this.#inTurn(() => this.#cluster.requireControl().act(name, action, signal)).then(nothing),
+    nodeService: ({ node, name, action }, _, signal) =>
+      this.#inTurn(() => actOnService(this.#cluster, this.#cluster.node(node), name, action, signal)).then(nothing),
     link: ({ node, up }) =>
       this.#inTurn(async () => {
         void this.#cluster.node(node).power; // refuses a node that is switched off

@@ -5,6 +5,8 @@ import { bindMount, mountSysfs, shareAllMounts } from "../src/kernel/mount.ts";
 import { showKernelSettings } from "./kubernetes/kernel-settings.ts";
 
 const pluginPath = "/opt/cni/bin";
+/** In a folder that Twill's manifest mounts into the agent's container, and that a boot empties. */
+export const containedBootId = "/run/twill/boot-id";
 
 /**
  * A node's own part of the file system: directories of the lab that are mounted over the paths that agent, plugins and
@@ -61,7 +63,10 @@ export function prepareDisk(nodeDirectory: string, kubernetes: boolean): void {
     if (volatile === true) rmSync(path, { recursive: true, force: true });
     mkdirSync(path, { recursive: true, mode: 0o755 });
   }
-  writeFileSync(join(nodeDirectory, "boot-id"), `${crypto.randomUUID()}\n`);
+  const bootId = `${crypto.randomUUID()}\n`;
+  writeFileSync(join(nodeDirectory, "boot-id"), bootId);
+  // A container has a /proc of its own, with the machine's boot id; this the agent in it can see (install-twill.ts).
+  if (kubernetes) writeFileSync(onDisk(nodeDirectory, containedBootId), bootId);
 }
 
 /** Mounts all of it. Called in the node's mount namespace, by a process in its network namespace. */
@@ -72,7 +77,7 @@ export function mountDisk(labDirectory: string, nodeDirectory: string, kubernete
   if (existsSync("/etc/hosts")) bindMount(join(labDirectory, "hosts"), "/etc/hosts");
   if (kubernetes) {
     mountOwnSys();
-    showKernelSettings(join(nodeDirectory, "kernel-settings"));
+    showKernelSettings(join(nodeDirectory, "kernel-settings"), join(nodeDirectory, "boot-id"));
     // As on a machine that systemd booted: what is mounted on the node shows in the containers that ask for it.
     shareAllMounts("/");
     return;

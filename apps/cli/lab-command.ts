@@ -7,6 +7,7 @@ import { isInsideLab, isRunning, labDirectory, readRecord, removeLab } from "../
 import { createLab } from "../../lab/enclosure.ts";
 import { controlSocket, labInit } from "../../lab/init.ts";
 import { type Component, components } from "../../lab/kubernetes/control-machine.ts";
+import { nodeServices } from "../../lab/kubernetes/kubelet.ts";
 import { findKubernetes } from "../../lab/kubernetes/parts.ts";
 import { adminKubeconfig } from "../../lab/kubernetes/settings.ts";
 import { enterFromHost } from "../../lab/namespaces.ts";
@@ -241,6 +242,13 @@ const node = command({
   ],
 });
 
+const actionSummary = {
+  stop: "SIGTERM",
+  kill: "SIGKILL: a crash",
+  start: "start it",
+  restart: "SIGTERM, then start",
+} as const;
+
 const agent = command({
   name: "agent",
   summary: "stop, kill, start or restart a node's agent; pods keep running",
@@ -248,7 +256,7 @@ const agent = command({
     command({
       name: action,
       usage: "NODE",
-      summary: { stop: "SIGTERM", kill: "SIGKILL: a crash", start: "start it", restart: "SIGTERM, then start" }[action],
+      summary: actionSummary[action],
       run: async ({ rest }) => done(await call("agent", { node: one(rest, `agent ${action}`, "NODE"), action })),
     }),
   ),
@@ -261,11 +269,27 @@ const control = command({
     command({
       name: action,
       usage: components.join("|"),
-      summary: { stop: "SIGTERM", kill: "SIGKILL: a crash", start: "start it", restart: "SIGTERM, then start" }[action],
+      summary: actionSummary[action],
       run: async ({ rest }) => done(await call("component", { name: component(rest, action), action })),
     }),
   ),
 });
+
+const services = nodeServices.map((name) =>
+  command({
+    name,
+    summary: `stop, kill, start or restart a node's ${name}; its pods keep running`,
+    subcommands: agentActions.map((action) =>
+      command({
+        name: action,
+        usage: "NODE",
+        summary: actionSummary[action],
+        run: async ({ rest }) =>
+          done(await call("nodeService", { node: one(rest, `${name} ${action}`, "NODE"), name, action })),
+      }),
+    ),
+  }),
+);
 
 function component(rest: readonly string[], action: string): Component {
   const name = one(rest, `control ${action}`, components.join(" or "));
@@ -319,7 +343,7 @@ function program(name: string, run: (args: readonly string[]) => Promise<void>):
 export const labCommand: Command = command({
   name: "lab",
   summary: "a cluster on this machine: real kernel, real packets",
-  subcommands: [up, checkCommand, status, exec, pod, node, agent, control, link, down, ...internal],
+  subcommands: [up, checkCommand, status, exec, pod, node, agent, control, ...services, link, down, ...internal],
 });
 
 async function check(

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { TwillError } from "../../src/base/errors.ts";
 import type { Cluster } from "../cluster.ts";
 import type { Progress } from "../control.ts";
+import { containedBootId } from "../node-disk.ts";
 import type { ControlMachine } from "./control-machine.ts";
 import { kubernetesDirectory } from "./settings.ts";
 
@@ -38,7 +39,10 @@ interface Manifest {
   data?: Record<string, string>;
 }
 
-/** The network of this lab, and the API server's own address, for no kube-proxy stands in for it here. */
+/**
+ * The network of this lab, the API server's own address, for no kube-proxy stands in for it here, and where a node's boot
+ * shows, for the kernel's own boot id is the machine's.
+ */
 function editManifest(text: string, config: string, control: ControlMachine): string {
   const documents = [Bun.YAML.parse(text)].flat() as Manifest[];
   const set = (name: string, data: Record<string, string>) => {
@@ -48,7 +52,11 @@ function editManifest(text: string, config: string, control: ControlMachine): st
     found.data = data;
   };
   set("twill-config", { "net-conf.json": config });
-  set("twill-environment", { KUBERNETES_SERVICE_HOST: control.address, KUBERNETES_SERVICE_PORT: "6443" });
+  set("twill-environment", {
+    KUBERNETES_SERVICE_HOST: control.address,
+    KUBERNETES_SERVICE_PORT: "6443",
+    TWILL_BOOT_ID_FILE: containedBootId,
+  });
   return documents.map((document) => Bun.YAML.stringify(document, null, 2)).join("\n---\n");
 }
 

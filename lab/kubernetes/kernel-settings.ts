@@ -16,12 +16,16 @@ const wanted: Readonly<Record<string, number>> = {
   "kernel/keys/root_maxbytes": 25_000_000,
 };
 
-/** In the node's mount namespace. @param folder for the files. */
-export function showKernelSettings(folder: string): void {
+/**
+ * In the node's mount namespace. @param folder for the files. @param bootId file that takes the place of the kernel's own
+ * boot id: a lab's node boots while its kernel does not, and kubelet tells the API server of it.
+ */
+export function showKernelSettings(folder: string, bootId: string): void {
   mkdirSync(folder, { recursive: true });
   for (const [name, value] of Object.entries(wanted)) {
     const file = join(folder, name.replaceAll("/", "."));
     writeFileSync(file, `${value}\n`);
     bindMount(file, `/proc/sys/${name}`);
   }
+  bindMount(bootId, "/proc/sys/kernel/random/boot_id");
 }

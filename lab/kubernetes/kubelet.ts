@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { TwillError } from "../../src/base/errors.ts";
 import { addressAt } from "../../src/base/prefix.ts";
+import type { AgentAction } from "../api.ts";
 import { LoggedProcess } from "../logged-process.ts";
 import type { LabNode } from "../node.ts";
 import { onDisk } from "../node-disk.ts";
@@ -14,12 +15,16 @@ import { kubeletConfig, staticPodPath } from "./kubelet-config.ts";
 
 const socketWithin = 30_000;
 
+/** What runs on each node; people stop and start either (twill lab kubelet, twill lab containerd). */
+export const nodeServices = ["containerd", "kubelet"] as const;
+export type NodeService = (typeof nodeServices)[number];
+
 /** What makes a machine of the lab a node of Kubernetes: containerd and kubelet. */
 export class Kubelet {
   readonly #node: LabNode;
   readonly #control: ControlMachine;
   readonly #directory: string;
-  #running: LoggedProcess[] = [];
+  readonly #running = new Map<NodeService, LoggedProcess>();
 
   constructor(node: LabNode, control: ControlMachine) {
     this.#node = node;
@@ -32,28 +37,47 @@ export class Kubelet {
     const { name } = this.#node.plan;
     makeNodeCgroup(this.#node.settings.directory, name);
     this.#configure();
-    const containerd = this.#spawn("containerd", ["--config", this.#path("containerd.toml")]);
-    const socket = onDisk(this.#node.directory, runtimeSocket);
-    await containerd.awaitReady(() => (existsSync(socket) ? undefined : "no socket"), socketWithin, signal);
+    await this.#start("containerd", signal);
     for (const image of images) await this.#load(image);
-    this.#spawn("kubelet", [
-      ...[`--config=${this.#path("kubelet.yaml")}`, `--kubeconfig=${this.#path("kubeconfig")}`],
-      ...[`--hostname-override=${name}`, "--root-dir=/var/lib/kubelet"],
-      `--node-ip=${this.#node.plan.addresses.map(({ address }) => address).join(",")}`,
-    ]);
+    await this.#start("kubelet", signal);
+  }
+
+  /** SIGTERM, SIGKILL, or the same command line again. Containers live on. */
+  async act(name: NodeService, action: AgentAction, signal: AbortSignal): Promise<void> {
+    const running = this.#running.get(name);
+    if (action === "start" && running?.isRunning === true)
+      throw new TwillError("exists", "it runs already", { operation: "start", object: name });
+    if (action !== "start") await running?.end(action === "kill" ? "SIGKILL" : "SIGTERM");
+    if (action === "start" || action === "restart") await this.#start(name, signal);
+  }
+
+  /** Resolves once containerd's socket is there; kubelet is not waited for. */
+  async #start(name: NodeService, signal: AbortSignal): Promise<void> {
+    const socket = onDisk(this.#node.directory, runtimeSocket);
+    if (name === "containerd") rmSync(socket, { force: true }); // a killed one leaves it
+    const started = this.#spawn(name, this.#flags()[name]);
+    if (name !== "containerd") return;
+    await started.awaitReady(() => (existsSync(socket) ? undefined : "no socket"), socketWithin, signal);
+  }
+
+  #flags(): Readonly<Record<NodeService, readonly string[]>> {
+    const { name, addresses } = this.#node.plan;
+    return {
+      containerd: ["--config", this.#path("containerd.toml")],
+      kubelet: [
+        ...[`--config=${this.#path("kubelet.yaml")}`, `--kubeconfig=${this.#path("kubeconfig")}`],
+        ...[`--hostname-override=${name}`, "--root-dir=/var/lib/kubelet"],
+        `--node-ip=${addresses.map(({ address }) => address).join(",")}`,
+      ],
+    };
   }
 
   /** Part of a power cut, once the processes in the node's own namespaces are dead: those in containers. */
   async vanish(): Promise<void> {
     const { directory } = this.#node.settings;
-    this.#running = [];
+    this.#running.clear();
     await killNodeCgroup(directory, this.#node.plan.name);
     await removeCgroups(directory, this.#node.plan.name);
-  }
-
-  /** What of it has ended although nobody ended it. */
-  get isRunning(): boolean {
-    return this.#running.length > 0 && this.#running.every(({ isRunning }) => isRunning);
   }
 
   #path(name: string): string {
@@ -95,7 +119,7 @@ export class Kubelet {
       throw new TwillError("unavailable", complaint.trim(), { operation: "load image", object: basename(image) });
   }
 
-  #spawn(name: string, args: readonly string[]): LoggedProcess {
+  #spawn(name: NodeService, args: readonly string[]): LoggedProcess {
     const started = new LoggedProcess({
       operation: "start",
       object: `${name} on ${this.#node.plan.name}`,
@@ -103,7 +127,7 @@ export class Kubelet {
       logPath: join(this.#node.directory, `${name}.log`),
       environment: this.#environment(),
     });
-    this.#running.push(started);
+    this.#running.set(name, started);
     return started;
   }
 

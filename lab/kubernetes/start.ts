@@ -1,9 +1,10 @@
+import type { AgentAction } from "../api.ts";
 import type { Cluster } from "../cluster.ts";
 import type { Progress } from "../control.ts";
 import { ensureMountPoint } from "../host-skeleton.ts";
 import type { LabNode } from "../node.ts";
 import { mountPoints } from "../node-disk.ts";
-import { Kubelet } from "./kubelet.ts";
+import { Kubelet, type NodeService } from "./kubelet.ts";
 import { type ClusterRanges, type KubernetesParams, linkKubernetesPrograms } from "./settings.ts";
 
 /** Before the first machine is made. */
@@ -38,4 +39,17 @@ export async function startKubelet(cluster: Cluster, node: LabNode, signal: Abor
   if (control === undefined || settings.kubernetes === undefined) return;
   node.kubelet ??= new Kubelet(node, control);
   await node.kubelet.start(settings.kubernetes.images, signal);
+}
+
+/** @throws TwillError `not-found` in a lab without Kubernetes. */
+export async function actOnService(
+  cluster: Cluster,
+  node: LabNode,
+  name: NodeService,
+  action: AgentAction,
+  signal: AbortSignal,
+): Promise<void> {
+  cluster.requireControl();
+  void node.power; // refuses a node that is switched off
+  await node.kubelet?.act(name, action, signal);
 }
