@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { encodeSockaddr } from "../lab/probe/sockaddr.ts";
+import { encodeSockaddr } from "../src/kernel/sockaddr.ts";
 import { parseAddress } from "../src/base/address.ts";
 import { closeFile } from "../src/kernel/file.ts";
 import { AF_INET, openSocket, SOCK_DGRAM, setTimeouts, tryConnect, tryReceive, trySend } from "../src/kernel/socket.ts";

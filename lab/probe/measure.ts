@@ -1,5 +1,6 @@
 import { closeFile } from "../../src/kernel/file.ts";
 import { inNetns } from "../../src/kernel/netns.ts";
+import { encodeSockaddr } from "../../src/kernel/sockaddr.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -19,7 +20,6 @@ import { countersOf, pathTaken } from "./path.ts";
 import { addressIn, type PlacedPair } from "./reach.ts";
 import { type Answering, type Responder, writeToken } from "./responder.ts";
 import type { Endpoint, Pair } from "./result.ts";
-import { encodeSockaddr } from "./sockaddr.ts";
 
 export interface Measured {
   readonly path?: string;

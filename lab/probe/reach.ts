@@ -2,6 +2,7 @@ import type { Address, Family } from "../../src/base/address.ts";
 import { EAGAIN, ECONNREFUSED, EINPROGRESS, errnoText } from "../../src/kernel/errno.ts";
 import { closeFile } from "../../src/kernel/file.ts";
 import { inNetns } from "../../src/kernel/netns.ts";
+import { encodeSockaddr } from "../../src/kernel/sockaddr.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -21,7 +22,6 @@ import { decodeEchoReply, encodeEchoRequest } from "./echo.ts";
 import type { ProbePlace } from "./place.ts";
 import { type Answering, readToken, type Sightings, writeToken } from "./responder.ts";
 import type { Endpoint, Pair, Protocol, Verdict } from "./result.ts";
-import { encodeSockaddr } from "./sockaddr.ts";
 
 /** A pair of which at least the sender's place is known. */
 export interface PlacedPair<To extends Endpoint = ProbePlace> extends Pair {

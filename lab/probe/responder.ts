@@ -2,6 +2,7 @@ import { type Address, familyOf } from "../../src/base/address.ts";
 import { closeFile } from "../../src/kernel/file.ts";
 import { inNetns } from "../../src/kernel/netns.ts";
 import { POLLIN, PollSet } from "../../src/kernel/poll.ts";
+import { decodeSockaddr, encodeSockaddr } from "../../src/kernel/sockaddr.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -19,7 +20,6 @@ import {
   trySend,
 } from "../../src/kernel/socket.ts";
 import { dontFragment, waitAtMost } from "./options.ts";
-import { decodeSockaddr, encodeSockaddr } from "./sockaddr.ts";
 
 /** Every probe starts with a number, by which answers and sightings find back to it. */
 export const tokenBytes = 4;

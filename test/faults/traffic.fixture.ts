@@ -1,4 +1,4 @@
-import { encodeSockaddr } from "../../lab/probe/sockaddr.ts";
+import { encodeSockaddr } from "../../src/kernel/sockaddr.ts";
 import { type Address, familyOf } from "../../src/base/address.ts";
 import { EINPROGRESS } from "../../src/kernel/errno.ts";
 import { closeFile } from "../../src/kernel/file.ts";

@@ -1,6 +1,6 @@
-import { type Address, addressFromBytes, bytesOf, familyOf } from "../../src/base/address.ts";
-import { ByteReader, ByteWriter } from "../../src/base/bytes.ts";
-import { AF_INET, AF_INET6 } from "../../src/kernel/socket.ts";
+import { type Address, addressFromBytes, bytesOf, familyOf } from "../base/address.ts";
+import { ByteReader, ByteWriter } from "../base/bytes.ts";
+import { AF_INET, AF_INET6 } from "./socket.ts";
 
 /** struct sockaddr_in (16 bytes) and sockaddr_in6 (28 bytes), include/uapi/linux/in.h and in6.h. Family in host order, port in network order. */
 export function encodeSockaddr(address: Address, port: number): Uint8Array {
