@@ -3,7 +3,7 @@ import { describeError, isCode, TwillError } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
 import type { Problem } from "../../src/base/problem.ts";
 import type { Lease } from "../../src/model/network.ts";
-import type { Datastore } from "../../src/store/datastore.ts";
+import type { Datastore, StoredObject } from "../../src/store/datastore.ts";
 import { NODES } from "../kinds.ts";
 
 export interface AdvertiserOptions {
@@ -13,6 +13,8 @@ export interface AdvertiserOptions {
   readonly decode: (name: string, value: Uint8Array) => Lease;
   /** Seconds after which the others forget a node that is not heard of; renewed long before. */
   readonly ttlSeconds: number;
+  /** Beyond doubt this machine is the one of that name now: what another one left is written over. */
+  readonly isOurs?: () => boolean;
   readonly clock: Clock;
   readonly log: Log;
   readonly onChange: () => void;
@@ -27,6 +29,8 @@ export class Advertiser {
   #published: string | undefined;
   #running = false;
   #stopped = new AbortController();
+  /** Aborted to end the pause before the next try. */
+  #pause = new AbortController();
   #problem: Problem | undefined;
 
   constructor(options: AdvertiserOptions) {
@@ -48,9 +52,10 @@ export class Advertiser {
     void this.#run();
   }
 
-  /** Somebody changed or deleted our object: look again. */
+  /** Somebody changed or deleted our object, or what it depends on: look again, at once. */
   recheck(): void {
     this.#published = undefined;
+    this.#pause.abort();
     void this.#run();
   }
 
@@ -61,7 +66,7 @@ export class Advertiser {
   async #run(): Promise<void> {
     if (this.#running) return;
     this.#running = true;
-    const { clock, log, onChange } = this.#options;
+    const { log, onChange } = this.#options;
     const { signal } = this.#stopped;
     for (let pause = retryMs.first; !signal.aborted && this.#wanted !== undefined && !this.published; ) {
       const lease = this.#wanted;
@@ -82,11 +87,18 @@ export class Advertiser {
           remedy: error.remedy ?? "the agent tries again by itself",
         };
         onChange();
-        await clock.sleep(pause, signal);
-        pause = Math.min(pause * 2, retryMs.longest);
+        pause = (await this.#wait(pause)) ? Math.min(pause * 2, retryMs.longest) : retryMs.first;
       }
     }
     this.#running = false;
+  }
+
+  /** @returns false when there is a reason to try again before the time is over. */
+  async #wait(milliseconds: number): Promise<boolean> {
+    this.#pause = new AbortController();
+    const { signal } = this.#pause;
+    await this.#options.clock.sleep(milliseconds, AbortSignal.any([signal, this.#stopped.signal]));
+    return !signal.aborted;
   }
 
   async #publish(lease: Lease): Promise<void> {
@@ -95,19 +107,19 @@ export class Advertiser {
     const options = store.capabilities.ttl ? { ttlSeconds } : {};
     const stored = await store.get(NODES, lease.node);
     if (stored === undefined) {
-      await store.create(NODES, lease.node, value, options);
+      checkStored(value, await store.create(NODES, lease.node, value, options));
       return;
     }
     if (Buffer.from(stored.value).equals(value)) return;
     const other = otherMachine(lease, stored.value, decode);
-    if (other !== undefined) {
+    if (other !== undefined && this.#options.isOurs?.() !== true) {
       throw new TwillError("conflict", `another machine (${other}) has the node name ${lease.node}`, {
         operation: "publish node",
         object: lease.node,
         remedy: `give one of them another name with --node-name; if the other machine is gone for good, run "twill delete node ${lease.node}"`,
       });
     }
-    await store.update(NODES, lease.node, value, stored.revision, options);
+    checkStored(value, await store.update(NODES, lease.node, value, stored.revision, options));
     log.debug("node published", { node: lease.node });
   }
 
@@ -122,6 +134,16 @@ export class Advertiser {
       else if (!isCode(error, "unavailable")) throw error;
     }
   }
+}
+
+/** A Node's podCIDRs stand for the subnets, whatever we say. */
+function checkStored(value: Uint8Array, stored: StoredObject): void {
+  if (Buffer.from(stored.value).equals(value)) return;
+  throw new TwillError("conflict", "the other nodes read something else than this node says", {
+    operation: "publish node",
+    object: stored.name,
+    remedy: "where Nodes have podCIDRs, these are the subnets: run the agents with --subnets=node there",
+  });
 }
 
 /**

@@ -22,10 +22,13 @@ import { Reflector } from "../../src/store/reflector.ts";
 import { SnapshotFile } from "../../src/store/snapshot.ts";
 import { NODES } from "../kinds.ts";
 import { Advertiser } from "./advertiser.ts";
+import { ClaimedSubnets } from "./claimed-subnets.ts";
 import { Dataplane } from "./dataplane.ts";
 import { ExtensionRunner } from "./extension-runner.ts";
 import { makeFolder } from "./files.ts";
 import { FirewallWatch } from "./firewall-watch.ts";
+import type { ClusterNodes } from "./kubernetes/cluster-nodes.ts";
+import { NodeSubnets } from "./kubernetes/node-subnets.ts";
 import { FileNetwork, type NetworkSource, storedNetwork } from "./network-source.ts";
 import type { NodeMemory } from "./node-file.ts";
 import { NodeFiles } from "./node-files.ts";
@@ -35,7 +38,7 @@ import type { Peers } from "./peers.ts";
 import type { Pods } from "./pods.ts";
 import { problemOf } from "./problem-of.ts";
 import { StoreHealth } from "./store-health.ts";
-import { Subnets } from "./subnets.ts";
+import type { SubnetSource } from "./subnet-source.ts";
 import { SysctlLedger } from "./sysctl-ledger.ts";
 import { UnderlayFinder } from "./underlay-finder.ts";
 
@@ -43,6 +46,8 @@ export interface AgentParts {
   readonly options: AgentOptions;
   readonly memory: NodeMemory;
   readonly store: Datastore;
+  /** The Nodes, when the datastore is Kubernetes'. */
+  readonly cluster?: ClusterNodes;
   readonly rtnl: Rtnl;
   readonly nft: Nft;
   readonly ethtool: Ethtool;
@@ -65,7 +70,7 @@ export class Agent {
   readonly #parts: AgentParts;
   readonly #source: NetworkSource;
   readonly #nodes: Reflector<Lease>;
-  readonly #subnets: Subnets;
+  readonly #subnets: SubnetSource;
   readonly #advertiser: Advertiser;
   readonly #dataplane: Dataplane;
   readonly #firewall: FirewallWatch;
@@ -83,7 +88,7 @@ export class Agent {
 
   constructor(parts: AgentParts) {
     this.#parts = parts;
-    const { options, memory, store, clock, random, log, pods } = parts;
+    const { options, store, clock, random, log } = parts;
     const update = () => this.#mark();
     const sysctls = kernelSysctls(undefined, options.sysctlDir);
     this.#health = new StoreHealth(clock, log);
@@ -119,26 +124,20 @@ export class Agent {
       },
       onUndecodable: update,
     });
-    this.#subnets = new Subnets({
-      store,
-      holder: { node: options.nodeName, id: memory.file.identity },
-      readNetwork: () => this.#source.read(),
-      previous: memory.file.subnets,
-      renewMarginSeconds: options.subnetLeaseRenewMargin * 60,
-      inUse: (subnet) => pods.uses(subnet),
-      clock,
-      random,
-      log,
-      onChange: update,
-    });
+    this.#subnets = this.#subnetSource(update);
     this.#advertiser = new Advertiser({
       store,
       encode: encodeLease,
       decode: (name, value) => decodeLease(value, `node ${name}`),
       ttlSeconds: day,
+      isOurs: () => this.#kubeletIsHere(),
       clock,
       log,
       onChange: update,
+    });
+    parts.cluster?.subscribe(() => {
+      this.#advertiser.recheck();
+      this.#mark();
     });
     this.#dataplane = new Dataplane({
       rtnl: parts.rtnl,
@@ -166,6 +165,10 @@ export class Agent {
   }
   get underlay(): Underlay | undefined {
     return this.#underlay.found;
+  }
+  /** For people: where the node's subnets come from. */
+  get subnetSource(): string {
+    return this.#subnets.name;
   }
   get source(): NetworkSource {
     return this.#source;
@@ -237,7 +240,7 @@ export class Agent {
 
   /** From the configuration to the kernel; each return says in `waiting` what is missing. */
   #advance(network: ClusterNetwork, waiting: string[]): void {
-    const { options, memory, pods, peers } = this.#parts;
+    const { options, memory, pods, peers, cluster } = this.#parts;
     const underlay = this.#underlay.find(rangeList(network).map(([family]) => family));
     if (underlay === undefined) return void waiting.push(this.#underlay.error?.describe() ?? "an underlay interface");
     const command = network.backend.type === "extension" ? network.backend.preStartup : undefined;
@@ -249,8 +252,8 @@ export class Agent {
       this.#claimedFor = network;
       this.#subnets.setNetwork(network);
     }
-    const subnets = this.#subnets.subnets;
-    if (subnets.length < rangeList(network).length) waiting.push("a subnet for this node");
+    const { subnets, waitingFor } = this.#subnets;
+    waiting.push(...waitingFor);
     if (subnets.length === 0) return;
     if (subnets.join() !== memory.file.subnets.join())
       this.#files.attempt("node.json", () => memory.setSubnets(subnets));
@@ -262,7 +265,9 @@ export class Agent {
       macs: this.#macs(network),
       ...(preStartupOutput === undefined ? {} : { preStartupOutput }),
     };
-    this.#advertiser.set(ownLease(network, local, options, memory));
+    // Before the Node is known, so is not the address that its administrator wants.
+    if (cluster === undefined || cluster.known)
+      this.#advertiser.set(ownLease(network, local, options, memory, cluster?.own?.overwritten));
 
     if (this.#nodes.state === "starting") return void waiting.push("the list of nodes from the datastore");
     const state = compile(network, local, [...this.#nodes.objects().values()], { masquerade: options.ipMasq });
@@ -273,6 +278,31 @@ export class Agent {
     pods.setNetwork({ subnets, podMtu: state.podMtu });
     peers.setLeases(this.#nodes.objects().values(), state.tunnels.length > 0);
     if (!this.#dataplane.synced) waiting.push("the kernel's state to be brought up to date");
+  }
+
+  #subnetSource(onChange: () => void): SubnetSource {
+    const { options, memory, store, cluster, pods, clock, random, log } = this.#parts;
+    const previous = memory.file.subnets;
+    if (cluster !== undefined && options.subnets === "node")
+      return new NodeSubnets({ nodes: cluster, previous, log, onChange });
+    return new ClaimedSubnets({
+      store,
+      holder: { node: options.nodeName, id: memory.file.identity },
+      readNetwork: () => this.#source.read(),
+      previous,
+      renewMarginSeconds: options.subnetLeaseRenewMargin * 60,
+      inUse: (subnet) => pods.uses(subnet),
+      clock,
+      random,
+      log,
+      onChange,
+    });
+  }
+
+  /** The kubelet that keeps our Node runs on this machine: whoever wrote it before was another machine of its name. */
+  #kubeletIsHere(): boolean {
+    const kubelet = this.#parts.cluster?.own?.kubelet ?? [];
+    return kubelet.length > 0 && this.#parts.rtnl.addresses().some(({ address }) => kubelet.includes(address));
   }
 
   #macs(network: ClusterNetwork): Record<string, Mac> {

@@ -10,12 +10,14 @@ import { ThreadPoller } from "../../src/kernel/poller.ts";
 import { openRtnl } from "../../src/kernel/rtnl-socket.ts";
 import { serveRpc } from "../../src/rpc/server.ts";
 import { lazyDatastore } from "../../src/store/open.ts";
+import { datastoreKinds } from "../datastore-kinds.ts";
 import { agentSocket } from "../defaults.ts";
 import { describeFlags } from "../flags.ts";
 import { revision, version } from "../version.ts";
 import { Agent } from "./agent.ts";
 import { makeFolders } from "./files.ts";
 import { startHealthServer } from "./health.ts";
+import { ClusterNodes } from "./kubernetes/cluster-nodes.ts";
 import { metricsOf } from "./metrics-of-agent.ts";
 import { NodeMemory } from "./node-file.ts";
 import { type AgentOptions, agentFlags, agentOptions } from "./options.ts";
@@ -71,7 +73,9 @@ async function run(options: AgentOptions, log: RootLog): Promise<void> {
   });
 
   const memory = NodeMemory.open(options.stateDir, systemRandom, options.nodeName, options.datastore);
-  const store = lazyDatastore(options.datastore, { log, create: !memory.knowsDatastore });
+  const cluster = options.datastore.startsWith("kubernetes:") ? new ClusterNodes(options.nodeName) : undefined;
+  const kinds = datastoreKinds(cluster);
+  const store = lazyDatastore(options.datastore, { log, create: !memory.knowsDatastore, kinds });
   const onChange = () => parts.agent?.refresh();
   const pods = new Pods({ options, kernel: openAttachKernel(undefined, options.sysctlDir), clock, log, onChange });
   const peers = new Peers({
@@ -87,6 +91,7 @@ async function run(options: AgentOptions, log: RootLog): Promise<void> {
     options,
     memory,
     store,
+    ...(cluster === undefined ? {} : { cluster }),
     rtnl,
     nft: openNft(),
     ethtool: openEthtool(),

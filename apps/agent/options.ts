@@ -9,7 +9,11 @@ import { boolean, choice, type FlagValues, list, number, optional, parseFlags, t
 /** Names and defaults are flanneld's where flanneld has the flag; FLANNELD_<FLAG> in the environment counts too. */
 export const agentFlags = {
   nodeName: optional("name of this node in the cluster (default: the host name)", "NAME"),
-  datastore: text(defaultDatastore, "where the cluster's state lives: embedded:FILE", "URL"),
+  datastore: text(
+    defaultDatastore,
+    "where the cluster's state lives: embedded:FILE, or kubernetes: (docs/configuration.md)",
+    "URL",
+  ),
   netConfigPath: optional("read the network's configuration from this net-conf.json instead of the datastore", "FILE"),
   iface: list(
     "underlay interface, by name or address; the first that exists (default: that of the default route)",
@@ -19,6 +23,11 @@ export const agentFlags = {
   ifaceCanReach: optional("underlay interface through which this address is reached", "IP"),
   publicIp: optional("IPv4 address that other nodes shall use (default: the interface's)", "IP"),
   publicIpv6: optional("IPv6 address that other nodes shall use (default: the interface's)", "IP"),
+  subnets: choice(
+    "node",
+    ["node", "claim"] as const,
+    "with a Kubernetes datastore: take the Node's podCIDRs, or claim subnets as elsewhere (no --allocate-node-cidrs)",
+  ),
   subnetFile: text(defaultSubnetFile, "where the node's subnet is written for other programs", "FILE"),
   subnetLeaseRenewMargin: number(60, "minutes before its expiry at which the subnet's lease is renewed", [1, 1439]),
   ipMasq: boolean(true, "masquerade what pods send to the outside"),

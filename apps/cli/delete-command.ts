@@ -1,6 +1,7 @@
 import { TwillError } from "../../src/base/errors.ts";
 import { ClaimStore } from "../../src/ipam/claim-store.ts";
 import { openDatastore } from "../../src/store/open.ts";
+import { datastoreKinds } from "../datastore-kinds.ts";
 import { defaultDatastore } from "../defaults.ts";
 import { boolean, text } from "../flags.ts";
 import { NODES } from "../kinds.ts";
@@ -21,7 +22,7 @@ A node that only reboots keeps its subnet and needs nothing. Never do this to a 
   run: async ({ rest, flags }, output) => {
     const name = rest[0];
     if (name === undefined) throw new TwillError("invalid", "which node?", { remedy: "twill delete node NAME" });
-    const store = await openDatastore(flags.datastore);
+    const store = await openDatastore(flags.datastore, { kinds: datastoreKinds() });
     try {
       const claims = new ClaimStore(store, 0);
       let found = false;

@@ -5,4 +5,6 @@ export interface Problem {
   readonly subject: string;
   readonly message: string;
   readonly remedy: string;
+  /** One word for machines, as Kubernetes' events and conditions have it: "PodCIDRMissing". Absent: of no kind of its own. */
+  readonly reason?: string;
 }

@@ -22,6 +22,11 @@ export class LazyDatastore implements Datastore {
     this.#open = open;
   }
 
+  /** What it opens: for what only one engine has. @throws TwillError as opening does. */
+  engine(): Promise<Datastore> {
+    return this.#store();
+  }
+
   async list(kind: Kind): Promise<Listing> {
     return (await this.#store()).list(kind);
   }

@@ -60,7 +60,7 @@ export async function openDatastore(url: string, options: DatastoreOptions = {})
  * As openDatastore, but reached for at the first use, and again at each until it answers: for an agent, which starts
  * with the datastore away. @throws TwillError `invalid` or `unsupported`, at once, for a text that will never do.
  */
-export function lazyDatastore(url: string, options: DatastoreOptions = {}): Datastore {
+export function lazyDatastore(url: string, options: DatastoreOptions = {}): LazyDatastore {
   const { engine, rest } = resolve(url);
   return new LazyDatastore(engine.capabilities, engine.prepare(rest, options));
 }

@@ -34,6 +34,13 @@ export function encodeLease(lease: Lease): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(writeObject(fields, { version, ...lease })));
 }
 
+const rewritten = { remedy: "restart the network agent on that node, which writes its object anew" };
+
+/** Stands for a lease that lies elsewhere (a Node's annotations) and cannot be read there: decodeLease throws the reason. */
+export function encodeUnreadable(reason: string): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify({ version, unreadable: reason.slice(0, 1000) }));
+}
+
 /** @throws TwillError `corrupt` for what no version wrote, `unsupported` for a version after this one. */
 export function decodeLease(bytes: Uint8Array, source = "a node's lease"): Lease {
   const root = rootOf(parseJson(bytes, { source, code: "corrupt", maxLength, maxDepth: 16 }));
@@ -45,6 +52,9 @@ export function decodeLease(bytes: Uint8Array, source = "a node's lease"): Lease
       remedy: "upgrade this node's Twill",
     });
   }
+  const reason = readObject({ unreadable: plain() }, root, { unknown: "ignore" }).values.unreadable;
+  if (typeof reason === "string")
+    throw new TwillError("corrupt", reason, { operation: "read", object: source, ...rewritten });
   const { values, at } = readObject(fields, root, { unknown: "ignore" });
   checkDistinct(values.subnets, (message) => wrong(at("subnets"), message, "the node must write it anew"));
   if (new Set(values.addresses.map(familyOf)).size !== values.addresses.length) {

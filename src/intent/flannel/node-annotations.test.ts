@@ -4,9 +4,11 @@ import { TwillError } from "../../base/errors.ts";
 import type { Prefix } from "../../base/prefix.ts";
 import { pick, seededRandom } from "../../base/random.ts";
 import type { Lease } from "../../model/network.ts";
+import { decodeLease, encodeLease } from "./lease.ts";
 import {
   type AnnotatedNode,
   formatNodeAnnotations,
+  nodeLeases,
   overwrittenAddresses,
   parseNodeAnnotations,
 } from "./node-annotations.ts";
@@ -69,7 +71,8 @@ test("what we write is what flanneld reads, and what we read", () => {
     "flannel.alpha.coreos.com/backend-v6-data": null,
     "flannel.alpha.coreos.com/public-ipv6": null,
   });
-  expect(parseNodeAnnotations(annotated(hostGw))).toEqual(hostGw);
+  // The podCIDR of a family in which the node has no address is nobody's to reach.
+  expect(parseNodeAnnotations(annotated(hostGw))).toEqual({ ...hostGw, subnets: ["10.244.2.0/24" as Prefix] });
   expect(Object.values(formatNodeAnnotations(undefined)).every((value) => value === null)).toBe(true);
   expect(Object.keys(formatNodeAnnotations(undefined)).sort()).toEqual(Object.keys(formatNodeAnnotations(dual)).sort());
 });
@@ -81,6 +84,28 @@ test("a flanneld that took the node over is believed, not what Twill left", () =
   expect(parseNodeAnnotations(moved)).toEqual({ ...rest, addresses: ["10.9.0.99", "fd01::12"] as Address[] });
   const damaged = { ...node, annotations: { ...node.annotations, "twill.dev/node": '{"version":99}' } };
   expect(parseNodeAnnotations(damaged)).toEqual(rest);
+});
+
+test("podCIDRs come IPv4 first; claims stand in for them where there are none", () => {
+  const node = annotated(dual);
+  expect(parseNodeAnnotations({ ...node, podCidrs: ["fd00:2::/64", "10.244.2.0/24"] })).toEqual(dual);
+  const claimed = { ...dual, subnets: ["10.244.77.0/24"] as Prefix[] };
+  expect(parseNodeAnnotations({ ...annotated(claimed), podCidrs: [] })).toEqual(claimed);
+});
+
+test("as the codec of a kind: both ways, and it never throws", () => {
+  const set = nodeLeases.annotations(encodeLease(dual));
+  const node = {
+    metadata: { name: dual.node, annotations: set as Record<string, string> },
+    spec: { podCIDR: "10.244.2.0/24" },
+  };
+  const stored = nodeLeases.read(node);
+  expect(decodeLease(stored ?? new Uint8Array())).toEqual({ ...dual, subnets: ["10.244.2.0/24" as Prefix] });
+  expect(nodeLeases.read({ metadata: { name: "n" } })).toBeUndefined();
+  const bad = nodeLeases.read({ ...node, spec: { podCIDRs: ["127.0.0.0/8"] } });
+  expect(() => decodeLease(bad ?? new Uint8Array(), "node node2")).toThrow(
+    /Node node2: spec.podCIDRs: 127.0.0.0\/8 cannot be/,
+  );
 });
 
 test("a node without a network, or without a subnet yet, is none", () => {

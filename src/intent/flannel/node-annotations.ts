@@ -1,10 +1,10 @@
 import { type Address, type Family, familyOf } from "../../base/address.ts";
 import { TwillError } from "../../base/errors.ts";
 import { parseJson, plainValue } from "../../base/json.ts";
-import { prefixFamily } from "../../base/prefix.ts";
+import { type Prefix, prefixFamily } from "../../base/prefix.ts";
 import type { Lease } from "../../model/network.ts";
 import { parseNodeName } from "../subdomain.ts";
-import { decodeLease, encodeLease, parseBackendType, parseSubnet, parseUnderlay } from "./lease.ts";
+import { decodeLease, encodeLease, encodeUnreadable, parseBackendType, parseSubnet, parseUnderlay } from "./lease.ts";
 
 /** What flanneld --kube-subnet-mgr says of a node: annotations of its Node, and spec.podCIDRs for the subnets. */
 export interface AnnotatedNode {
@@ -29,6 +29,35 @@ const keys = {
 const OWN = "twill.dev/node";
 const maxLength = 1 << 16;
 
+/** A Node of the Kubernetes API, as far as a lease is read from it (k8s.io/api core/v1). */
+export interface LeasedNode {
+  readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> };
+  readonly spec?: { readonly podCIDR?: string; readonly podCIDRs?: readonly string[] };
+}
+
+/** Encoded leases as they stand in Nodes: the codec of the kind `nodes` in a Kubernetes datastore. */
+export const nodeLeases = {
+  /** Never throws: what cannot be meant becomes an object whose decoding (decodeLease) tells why. */
+  read(node: LeasedNode): Uint8Array | undefined {
+    try {
+      const lease = parseNodeAnnotations(annotated(node));
+      return lease && encodeLease(lease);
+    } catch (error) {
+      if (!(error instanceof TwillError)) throw error;
+      return encodeUnreadable(`${error.object}: ${error.message}`);
+    }
+  },
+  /** @throws TwillError as decodeLease does. */
+  annotations: (value: Uint8Array | undefined): Annotations =>
+    formatNodeAnnotations(value === undefined ? undefined : decodeLease(value)),
+};
+
+export const annotated = ({ metadata, spec }: LeasedNode): AnnotatedNode => ({
+  name: metadata.name,
+  annotations: metadata.annotations ?? {},
+  podCidrs: spec?.podCIDRs ?? (spec?.podCIDR === undefined || spec.podCIDR === "" ? [] : [spec.podCIDR]),
+});
+
 /** The subnets are not among them: those are the Node's podCIDRs. `undefined`: removes what a lease had set. */
 export function formatNodeAnnotations(lease: Lease | undefined): Annotations {
   const set = lease !== undefined;
@@ -50,28 +79,40 @@ function formatFamily(lease: Lease | undefined, family: Family): readonly (reado
   ];
 }
 
+/** Some agent keeps this Node's network: flanneld's or ours. */
+export const isManaged = ({ annotations }: Pick<AnnotatedNode, "annotations">): boolean =>
+  annotations[MANAGED] === "true";
+
 /**
- * The lease of a node that runs flanneld or Twill; undefined when it runs neither, or has no subnet yet.
+ * The lease of a node that runs flanneld or Twill; undefined when it runs neither, or has no subnet yet. A podCIDR of a
+ * family in which it has no address is left out: nobody could reach it. IPv4 comes first.
  * @throws TwillError `corrupt` for annotations that cannot be meant.
  */
 export function parseNodeAnnotations(node: AnnotatedNode): Lease | undefined {
-  const { annotations, podCidrs } = node;
-  if (annotations[MANAGED] !== "true" || podCidrs.length === 0) return undefined;
-  const subnets = podCidrs.map((text) => read(node, "spec.podCIDRs", () => parseSubnet(text)));
+  if (!isManaged(node)) return undefined;
+  const cidrs = parsePodCidrs(node);
+  const claimed = cidrs.length === 0 ? decodeOwn(node)?.subnets : undefined;
+  if (cidrs.length === 0 && claimed === undefined) return undefined;
   const addresses = families.flatMap((family) => readAddress(node, family) ?? []);
   if (addresses.length === 0) throw corrupt(node, keys[4].address, "the node has no address");
-  if (new Set(subnets.map(prefixFamily)).size !== subnets.length) {
-    throw corrupt(node, "spec.podCIDRs", "two subnets of one family");
-  }
-  const backendType = read(node, TYPE, () => parseBackendType(annotations[TYPE] ?? ""));
+  const reachable = new Set(addresses.map(familyOf));
   const lease = {
     node: read(node, "metadata.name", () => parseNodeName(node.name)),
-    subnets,
+    subnets: claimed ?? cidrs.filter((subnet) => reachable.has(prefixFamily(subnet))),
     addresses,
-    backendType,
+    backendType: read(node, TYPE, () => parseBackendType(node.annotations[TYPE] ?? "")),
     backendData: { ...readData(node, 4), ...readData(node, 6) },
   };
   return { ...lease, ...readOwn(node, lease) };
+}
+
+/** IPv4 first, at most one a family. @throws TwillError `corrupt` for what cannot be a node's subnets. */
+export function parsePodCidrs(node: Pick<AnnotatedNode, "name" | "podCidrs">): readonly Prefix[] {
+  const subnets = node.podCidrs.map((text) => read(node, "spec.podCIDRs", () => parseSubnet(text)));
+  if (new Set(subnets.map(prefixFamily)).size !== subnets.length) {
+    throw corrupt(node, "spec.podCIDRs", "two subnets of one family");
+  }
+  return subnets.sort((a, b) => prefixFamily(a) - prefixFamily(b));
 }
 
 /** Addresses by which the node's administrator wants the others to reach it, whatever its interfaces say. @throws TwillError `corrupt`. */
@@ -97,18 +138,22 @@ function readData(node: AnnotatedNode, family: Family): Partial<Record<Family, u
 }
 
 /** What only Twill says: while the rest is still what it wrote, for a flanneld may have taken the node over since. */
-function readOwn({ annotations }: AnnotatedNode, lease: Lease): Partial<Lease> {
+function readOwn(node: AnnotatedNode, lease: Lease): Partial<Lease> {
+  const own = decodeOwn(node);
+  if (own === undefined || own.backendType !== lease.backendType || !same(own, lease)) return {};
+  const { id, underlays, peerPort } = own;
+  return { ...(id && { id }), ...(underlays && { underlays }), ...(peerPort && { peerPort }) };
+}
+
+/** Undefined as well for one of a later Twill, or damaged: the node is reached by what Flannel's annotations say. */
+function decodeOwn({ name, annotations }: AnnotatedNode): Lease | undefined {
   const text = annotations[OWN];
-  if (text === undefined) return {};
+  if (text === undefined) return undefined;
   try {
     const own = decodeLease(new TextEncoder().encode(text));
-    const current = own.node === lease.node && own.backendType === lease.backendType && same(own, lease);
-    if (!current) return {};
-    const { id, underlays, peerPort } = own;
-    return { ...(id && { id }), ...(underlays && { underlays }), ...(peerPort && { peerPort }) };
+    return own.node === name ? own : undefined;
   } catch (error) {
-    // Of a later Twill, or damaged: the node is reached by what Flannel's annotations say.
-    if (error instanceof TwillError) return {};
+    if (error instanceof TwillError) return undefined;
     throw error;
   }
 }
@@ -116,7 +161,7 @@ function readOwn({ annotations }: AnnotatedNode, lease: Lease): Partial<Lease> {
 const same = (own: Lease, { addresses }: Lease): boolean =>
   [...own.addresses].sort().join() === [...addresses].sort().join();
 
-function read<T>(node: AnnotatedNode, what: string, parse: () => T): T {
+function read<T>(node: Named, what: string, parse: () => T): T {
   try {
     return parse();
   } catch (cause) {
@@ -125,9 +170,10 @@ function read<T>(node: AnnotatedNode, what: string, parse: () => T): T {
   }
 }
 
-const describe = (node: AnnotatedNode, what: string): string => `Node ${node.name.slice(0, 253)}: ${what}`;
+type Named = Pick<AnnotatedNode, "name">;
+const describe = (node: Named, what: string): string => `Node ${node.name.slice(0, 253)}: ${what}`;
 
-const corrupt = (node: AnnotatedNode, what: string, message: string, cause?: unknown): TwillError =>
+const corrupt = (node: Named, what: string, message: string, cause?: unknown): TwillError =>
   new TwillError("corrupt", message, {
     operation: "read",
     object: describe(node, what),

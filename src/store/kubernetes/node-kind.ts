@@ -15,14 +15,22 @@ export interface NodeCodec {
   annotations(value: Uint8Array | undefined): Readonly<Record<string, string | null>>;
 }
 
+/** Sees each Node as it is listed and watched, the ones without an object of ours too: one watch serves both. */
+export interface NodeObserver {
+  /** These are all, as of a new list. */
+  replaced(nodes: readonly Node[]): void;
+  changed(node: Node): void;
+  deleted(name: string): void;
+}
+
 /**
  * A kind whose objects are annotations of the Nodes of their names. Nodes are not made or removed here: that is the
  * kubelet's and the administrator's, so `create` before the kubelet registered is `unavailable`.
  */
 export const inNodes =
-  (codec: NodeCodec): KindStoreFactory =>
+  (codec: NodeCodec, observer?: NodeObserver): KindStoreFactory =>
   (_, context) =>
-    new NodeKind(codec, context);
+    new NodeKind(codec, context, observer);
 
 /** Through `status`, as flanneld does: who may patch that alone can change annotations, but neither spec nor taints. */
 const PART = "status";
@@ -39,14 +47,17 @@ const LONGEST_PAUSE = 500;
 class NodeKind implements KindStore {
   readonly #codec: NodeCodec;
   readonly #context: KindContext;
+  readonly #observer: NodeObserver | undefined;
 
-  constructor(codec: NodeCodec, context: KindContext) {
+  constructor(codec: NodeCodec, context: KindContext, observer: NodeObserver | undefined) {
     this.#codec = codec;
     this.#context = context;
+    this.#observer = observer;
   }
 
   async list(): Promise<Listing> {
     const { items, resourceVersion } = await this.#context.client.list<Node>(NODES);
+    this.#observer?.replaced(items);
     const objects = items.flatMap((item) => this.#decode(item) ?? []);
     return { objects: objects.sort((a, b) => (a.name < b.name ? -1 : 1)), revision: asRevision(resourceVersion) };
   }
@@ -90,6 +101,8 @@ class NodeKind implements KindStore {
         continue;
       }
       const { name } = event.object.metadata;
+      if (event.type === "deleted") this.#observer?.deleted(name);
+      else this.#observer?.changed(event.object);
       const object = event.type === "deleted" ? undefined : this.#decode(event.object);
       const now = object === undefined ? "" : digestOf(object.revision);
       if (told.get(name) === now) continue;

@@ -34,6 +34,8 @@ export interface NodeCondition {
   readonly status: "True" | "False" | "Unknown";
   readonly reason?: string;
   readonly message?: string;
+  /** RFC 3339. */
+  readonly lastTransitionTime?: string;
 }
 
 /** What the API answers when something failed, and the body of a watch's ERROR event. */

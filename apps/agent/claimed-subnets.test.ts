@@ -12,7 +12,7 @@ import { claimName, SUBNETS } from "../../src/ipam/subnet-claim.ts";
 import type { ClusterNetwork } from "../../src/model/network.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
 import { openDatastore } from "../../src/store/open.ts";
-import { Subnets } from "./subnets.ts";
+import { ClaimedSubnets } from "./claimed-subnets.ts";
 
 async function freshStore(): Promise<Datastore> {
   const folder = mkdtempSync(join(tmpdir(), "twill-subnets-"));
@@ -31,7 +31,7 @@ interface Setting {
 
 function subnetsOf(node: string, store: Datastore, setting: Setting = {}) {
   let network: ClusterNetwork | undefined;
-  const subnets = new Subnets({
+  const subnets = new ClaimedSubnets({
     store,
     holder: { node, id: node },
     readNetwork: () =>

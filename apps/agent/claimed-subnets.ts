@@ -8,9 +8,11 @@ import { keepSubnet } from "../../src/ipam/claim-keeper.ts";
 import type { Holder } from "../../src/ipam/subnet-claim.ts";
 import { SubnetClaimer } from "../../src/ipam/subnet-claimer.ts";
 import type { ClusterNetwork, NetworkRange } from "../../src/model/network.ts";
+import { rangeList } from "../../src/model/ranges.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
+import type { SubnetSource } from "./subnet-source.ts";
 
-export interface SubnetsOptions {
+export interface ClaimedSubnetsOptions {
   readonly store: Datastore;
   readonly holder: Holder;
   /** Read anew before and after each claim. */
@@ -31,20 +33,21 @@ type FamilyKey = "ipv4" | "ipv6";
 const retryMs = { first: 500, longest: 30_000 };
 
 /** This node's claim of one subnet a family: made, kept, and made again when it was lost or the network changed. */
-export class Subnets {
-  readonly #options: SubnetsOptions;
+export class ClaimedSubnets implements SubnetSource {
+  readonly #options: ClaimedSubnetsOptions;
   readonly #held = new Map<FamilyKey, Prefix>();
   readonly #problems = new Map<string, Problem>();
+  readonly name = "claims in the datastore";
+  #families = 1;
   #round: AbortController | undefined;
   #surplus: Prefix[] = [];
 
   /** Until the datastore has confirmed or refused them, the subnets of before are in force: a node starts without it. */
-  constructor(options: SubnetsOptions) {
+  constructor(options: ClaimedSubnetsOptions) {
     this.#options = options;
     for (const subnet of options.previous) this.#held.set(subnet.includes(":") ? "ipv6" : "ipv4", subnet);
   }
 
-  /** In force, IPv4 first. */
   get subnets(): readonly Prefix[] {
     return (["ipv4", "ipv6"] as const).flatMap((key) => this.#held.get(key) ?? []);
   }
@@ -53,8 +56,13 @@ export class Subnets {
     return [...this.#problems.values()];
   }
 
-  /** Claims for the families that the network has now. Call again when the network changed. */
+  get waitingFor(): readonly string[] {
+    return this.#held.size < this.#families ? ["a subnet for this node"] : [];
+  }
+
+  /** Claims for the families that the network has now. */
   setNetwork(network: ClusterNetwork): void {
+    this.#families = rangeList(network).length;
     this.#round?.abort();
     const round = new AbortController();
     this.#round = round;
@@ -70,7 +78,6 @@ export class Subnets {
     this.#round?.abort();
   }
 
-  /** Subnets that the node had before and that no pod uses any more are given back. Called now and then. */
   async releaseSurplus(): Promise<void> {
     const free = this.#surplus.filter((subnet) => !this.#options.inUse(subnet) && !this.subnets.includes(subnet));
     for (const subnet of free) {
