@@ -114,8 +114,9 @@ class Cuttable implements Datastore {
     yield* this.#inner.watch(kind, from, { signal });
     if (!options.signal?.aborted) this.#check();
   }
-  get(kind: string, name: string) {
-    return this.#inner.get(kind, name);
+  async get(kind: string, name: string) {
+    this.#check();
+    return await this.#inner.get(kind, name);
   }
   create(kind: string, name: string, value: Uint8Array) {
     return this.#inner.create(kind, name, value);
@@ -353,5 +354,106 @@ describe("with the datastore away", () => {
     await until(() => reflector.get("a") === 1);
     await reflector.close();
     await lazy.close();
+  });
+});
+
+/** As many reflectors as objects, all of one datastore that answers at once. */
+class Herd {
+  readonly clock = new FakeClock();
+  /** When each list came, milliseconds. */
+  lists: number[] = [];
+  gets = 0;
+  isAway = false;
+  #ended = Promise.withResolvers<WatchEvent | undefined>();
+  readonly #members: Reflector<number>[];
+
+  constructor(size: number) {
+    const revision = "1" as Revision;
+    const objects = Array.from({ length: size }, (_, index) => ({ name: `n${index}`, value: bytes("1"), revision }));
+    const unused = () => Promise.reject(new Error("a reflector writes nothing"));
+    const answer = () => (this.isAway ? Promise.reject(new TwillError("unavailable", "away")) : Promise.resolve());
+    const ended = () => this.#ended.promise;
+    const store: Datastore = {
+      capabilities: { ttl: false, compaction: true },
+      list: async () => {
+        await answer();
+        this.lists.push(this.clock.monotonic());
+        return { objects, revision };
+      },
+      get: async () => {
+        await answer();
+        this.gets++;
+        return objects[0];
+      },
+      watch: async function* (_kind, _from, options) {
+        const closed = new Promise<undefined>((resolve) =>
+          options?.signal?.addEventListener("abort", () => resolve(undefined)),
+        );
+        const event = await Promise.race([ended(), closed]);
+        if (event === undefined) await answer();
+        else yield event;
+      },
+      create: unused,
+      update: unused,
+      delete: unused,
+      renew: unused,
+      close: () => Promise.resolve(),
+    };
+    this.#members = objects.map(
+      (_, index) =>
+        new Reflector({ store, kind: "numbers", decode, clock: this.clock, random: seededRandom(index + 1) }),
+    );
+    running.push(...this.#members);
+  }
+
+  /** @param milliseconds in steps of a tenth of a second, and all that follows from each. */
+  async pass(milliseconds: number): Promise<void> {
+    for (let passed = 0; passed < milliseconds; passed += 100) {
+      await this.clock.advance(100);
+      await Bun.sleep(0);
+    }
+  }
+
+  /** Every watch ends, with this event or with what the datastore says. */
+  endWatches(event?: WatchEvent): void {
+    const ending = this.#ended;
+    this.#ended = Promise.withResolvers();
+    ending.resolve(event);
+  }
+
+  get states(): Set<ReflectorState> {
+    return new Set(this.#members.map((member) => member.state));
+  }
+
+  /** The most lists within any second. */
+  get crowd(): number {
+    return Math.max(...this.lists.map((from) => this.lists.filter((at) => at >= from && at < from + 1000).length));
+  }
+}
+
+describe("three hundred watchers of three hundred objects", () => {
+  test("that must all list again do not do so together", async () => {
+    const herd = new Herd(300);
+    await herd.pass(1000);
+    expect([herd.lists.length, [...herd.states]]).toEqual([300, ["synced"]]);
+    herd.lists = [];
+    herd.endWatches({ type: "relist", reason: "410 Gone" });
+    await herd.pass(10_000);
+    expect([herd.lists.length, herd.gets]).toEqual([300, 0]);
+    expect(herd.crowd).toBeLessThan(70);
+  });
+
+  test("that lost the datastore for long, and all find it at once, do not either", async () => {
+    const herd = new Herd(300);
+    await herd.pass(1000);
+    herd.lists = [];
+    herd.isAway = true;
+    herd.endWatches();
+    await herd.pass(60_000);
+    expect([herd.lists.length, [...herd.states]]).toEqual([0, ["stale"]]);
+    herd.isAway = false;
+    await herd.pass(22_000);
+    expect([herd.lists.length, herd.gets, [...herd.states]]).toEqual([300, 300, ["synced"]]);
+    expect(herd.crowd).toBeLessThan(70);
   });
 });

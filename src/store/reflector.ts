@@ -39,6 +39,13 @@ const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 10_000;
 /** A watch that lasted so long was a success, whatever ended it. */
 const LONG_WATCH = 10_000;
+/**
+ * A kind that has an object a node has as many watchers, which lose a restarted server together and may all have to list
+ * again, and each list costs by the object. So lists but the first are spread over a time that grows with the objects,
+ * milliseconds each: none of it is felt in a cluster of three, and 1,000 nodes list within half a minute, not in a second.
+ */
+const SPREAD_PER_OBJECT = 30;
+const LONGEST_SPREAD = 60_000;
 
 interface Known<T> {
   readonly value: T;
@@ -62,6 +69,7 @@ export class Reflector<T> {
   #state: ReflectorState = "starting";
   #error: TwillError | undefined;
   #failures = 0;
+  #asked = false;
   #telling = false;
 
   constructor(options: ReflectorOptions<T>) {
@@ -143,11 +151,23 @@ export class Reflector<T> {
   }
 
   async #list(): Promise<Revision> {
+    if (this.#asked) await this.#awaitTurn();
+    this.#asked = true;
     const listing = await this.#options.store.list(this.kind);
     if (this.#closing.signal.aborted) return listing.revision;
     this.#tell(this.#replace(listing.objects));
     this.#setState("synced", undefined);
     return listing.revision;
+  }
+
+  /** Counts from when the datastore is there: one object, which costs next to nothing, is asked for until it answers. */
+  async #awaitTurn(): Promise<void> {
+    const { store, clock, random } = this.#options;
+    const [name] = this.#known.keys();
+    if (name === undefined) return;
+    if (this.#error !== undefined) await store.get(this.kind, name);
+    const spread = Math.min(LONGEST_SPREAD, SPREAD_PER_OBJECT * this.#known.size);
+    await clock.sleep(random.below(spread), this.#closing.signal);
   }
 
   /** @returns where to watch on from; undefined: list again. */
