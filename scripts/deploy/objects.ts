@@ -282,6 +282,12 @@ const agent = (): Yaml => ({
     new Note("setns(2) into the network namespaces of pods.", "SYS_ADMIN"),
   ]),
   resources,
+  startupProbe: new Note("A start on a busy node may take long; until it is through, nothing else judges the agent.", {
+    ...probe("/healthz"),
+    periodSeconds: 1,
+    failureThreshold: 120,
+    timeoutSeconds: 5,
+  }),
   livenessProbe: { ...probe("/healthz"), periodSeconds: 10, failureThreshold: 6, timeoutSeconds: 5 },
   readinessProbe: { ...probe("/readyz"), periodSeconds: 5, timeoutSeconds: 5 },
   volumeMounts: [
