@@ -39,9 +39,15 @@ export interface UnixRequest {
   readonly descriptors: readonly number[];
   readonly peer: PeerCredentials;
   /** One answer to each request, in any order among connections. Does nothing when the peer has gone. */
-  respond(bytes: Uint8Array, descriptors?: readonly number[]): void;
+  respond(bytes: Uint8Array, options?: ResponseOptions): void;
   /** Cuts the peer off. */
   close(): void;
+}
+
+export interface ResponseOptions {
+  readonly descriptors?: readonly number[];
+  /** The connection is closed once the answer is out: its peer has no other request. */
+  readonly last?: boolean;
 }
 
 export interface UnixServer {
@@ -78,6 +84,11 @@ export function serveUnix(
   }
 }
 
+/** Peers that may wait while we work; the kernel's own limit (net.core.somaxconn) is 4,096. */
+const backlog = 4096;
+/** Connections taken in one turn of the event loop. */
+const crowd = 16;
+
 function listen(path: string, mode: number): number {
   const temporary = `${path}.new`;
   const [from, to] = [cString(temporary), cString(path)];
@@ -87,7 +98,7 @@ function listen(path: string, mode: number): number {
     trySystemCall("unlink", () => libc.unlink(from));
     bindSocket(fd, address, { operation: "listen", object: path });
     systemCall("chmod", () => libc.chmod(from, mode), { operation: "listen", object: path });
-    listenSocket(fd, 128);
+    listenSocket(fd, backlog);
     systemCall("rename", () => libc.rename(from, to), { operation: "listen", object: path });
     return fd;
   } catch (error) {
@@ -139,7 +150,8 @@ class Server implements UnixServer {
   }
 
   #accept(): void {
-    for (;;) {
+    // Not all of a crowd at once: what else waits on the event loop has its turn too. The poller calls again.
+    for (let count = 0; count < crowd; count++) {
       const fd = tryAccept(this.fd);
       // Anything else than a connection (EMFILE, ECONNABORTED) passes; the poller calls again while somebody waits.
       if (fd < 0) return;
@@ -150,8 +162,9 @@ class Server implements UnixServer {
 
   #welcome(connection: Connection): void {
     this.#connections.add(connection);
-    // Who asks once has sent its request by now: one turn of the poller saved.
+    // Who asks once has sent its request by now: with luck the poller need never hear of it.
     connection.receive();
+    connection.watch();
   }
 
   #closeIdle(): void {
@@ -181,12 +194,14 @@ class Connection {
   readonly #fd: number;
   readonly #peer: PeerCredentials;
   readonly #frames: FrameReader;
-  readonly #watch: PollWatch;
+  #watch: PollWatch | undefined;
   #descriptors: number[] = [];
   #outgoing: { readonly bytes: Uint8Array; descriptors: readonly number[]; sent: number }[] = [];
   #outgoingBytes = 0;
   #unanswered = 0;
   #active: number;
+  /** To be closed when everything is sent. */
+  #ending = false;
   #closed = false;
 
   constructor(server: Server, fd: number) {
@@ -195,10 +210,19 @@ class Connection {
     this.#peer = peerCredentials(fd);
     this.#frames = new FrameReader(server.limits.maximumMessage);
     this.#active = server.limits.clock.monotonic();
-    this.#watch = server.poller.watch(fd, POLLIN, (returned) => {
+  }
+
+  /** Leaves everything further to the poller. */
+  watch(): void {
+    if (this.#closed) return;
+    this.#watch = this.#server.poller.watch(this.#fd, this.#events, (returned) => {
       if ((returned & POLLOUT) !== 0) this.#flush();
       if (!this.#closed && (returned & ~POLLOUT) !== 0) this.receive();
     });
+  }
+
+  get #events(): number {
+    return this.#outgoing.length === 0 ? POLLIN : POLLIN | POLLOUT;
   }
 
   /** Infinity while an answer of ours is due: that time is the handler's. */
@@ -244,11 +268,12 @@ class Connection {
       bytes,
       descriptors,
       peer: this.#peer,
-      respond: (answer, withDescriptors = []) => {
+      respond: (answer, { descriptors: withDescriptors = [], last = false } = {}) => {
         if (answered) throw new TwillError("internal", "a request is answered once");
         answered = true;
         this.#unanswered--;
         this.#active = this.#server.limits.clock.monotonic();
+        this.#ending ||= last;
         this.#send(answer, withDescriptors);
       },
       close: () => this.close(),
@@ -276,13 +301,14 @@ class Connection {
       this.#outgoingBytes -= result;
       if (next.sent === next.bytes.length) this.#outgoing.shift();
     }
-    this.#watch.change(this.#outgoing.length === 0 ? POLLIN : POLLIN | POLLOUT);
+    if (this.#ending && this.#outgoing.length === 0) this.close();
+    else this.#watch?.change(this.#events);
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#watch.close();
+    this.#watch?.close();
     closeAll(this.#descriptors);
     this.#descriptors = [];
     this.#outgoing = [];

@@ -149,7 +149,7 @@ test("a descriptor arrives as the same open file, and goes back the other way", 
   serve(
     (request) => {
       for (const fd of request.descriptors) seen.push(identityOf(fd).inode);
-      request.respond(bytes("ok"), request.descriptors);
+      request.respond(bytes("ok"), { descriptors: request.descriptors });
       closeAll(request.descriptors);
     },
     { maximumDescriptors: 1 },

@@ -7,6 +7,8 @@ import { type ErrorCode, TwillError } from "../base/errors.ts";
  *     answer    {"twill": 1, "result": {"level": "debug"}}
  *     or        {"twill": 1, "error": {"code": "invalid", "message": "…", "remedy": "…"}}
  *
+ * The CNI launcher, which cannot speak JSON, has a form of its own (cni-form.ts).
+ *
  * Plugin, CLI and agent are installed together but not replaced in one moment, so the number changes only with what an older
  * one could not understand; a new method or field does not count.
  */

@@ -3,8 +3,9 @@ import type { Log } from "../base/log.ts";
 import { closeAll, type PeerCredentials } from "../kernel/fd-passing.ts";
 import type { Poller } from "../kernel/poller.ts";
 import { serveUnix, type UnixRequest, type UnixServer } from "../kernel/unix-server.ts";
+import { decodeCniCall, encodeCniAnswer, isCniForm } from "./cni-form.ts";
 import { decodeRequest, encodeError, encodeResult } from "./message.ts";
-import { type Method, type Params, type Result, readParams } from "./methods.ts";
+import { type CniAnswer, type Method, type Params, type Result, readParams } from "./methods.ts";
 
 export interface CallContext {
   readonly peer: PeerCredentials;
@@ -44,17 +45,21 @@ export function serveRpc(poller: Poller, { path, handlers, log }: RpcServerOptio
 }
 
 async function answer(request: UnixRequest, handlers: Handlers, log: Log): Promise<void> {
+  const isCni = isCniForm(request.bytes);
   let reply: Uint8Array;
   try {
-    const { method, params } = decodeRequest(request.bytes);
+    const { method, params } = isCni
+      ? { method: "cni", params: decodeCniCall(request.bytes) }
+      : decodeRequest(request.bytes);
     // Asynchronous only where the handler is: `await` of a plain value would let the next request in between.
-    const result = dispatch(method, params, handlers, request);
-    reply = encodeResult(result instanceof Promise ? await result : result);
+    const pending = dispatch(method, params, handlers, request);
+    const result = pending instanceof Promise ? await pending : pending;
+    reply = isCni ? encodeCniAnswer(result as CniAnswer) : encodeResult(result);
   } catch (error) {
     if (isCode(error, "internal") || !(error instanceof TwillError)) log.error("a request failed", { error });
     reply = encodeError(error);
   }
-  request.respond(reply);
+  request.respond(reply, { last: isCni });
 }
 
 function dispatch(method: string, params: unknown, handlers: Handlers, request: UnixRequest): unknown {
