@@ -8,6 +8,8 @@ export type { AttachmentKey };
 export interface PodRoute {
   readonly destination: Prefix;
   readonly gateway?: Address;
+  /** Left out where another interface of the pod leads there already: a default route that nobody asked for. */
+  readonly yields?: true;
 }
 
 /** What a pod's interface is to be: a plain value that is stored and compared. */
@@ -41,7 +43,7 @@ export interface Attached {
   /** Absent for attachments without a host side (macvlan). */
   readonly host?: AttachedLink;
   readonly pod: AttachedLink;
-  /** With their gateways filled in. */
+  /** With their gateways filled in; without those that yielded. */
   readonly routes: readonly PodRoute[];
   /** The pod's next hops, at most one a family. */
   readonly gateways: readonly Address[];

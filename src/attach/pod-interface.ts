@@ -1,12 +1,13 @@
 import { type Address, addressFromBytes, type Family, familyOf } from "../base/address.ts";
 import { TwillError } from "../base/errors.ts";
 import { type Mac, macBytes } from "../base/mac.ts";
-import { formatInterfaceAddress, type InterfaceAddress, prefixFamily } from "../base/prefix.ts";
+import { formatInterfaceAddress, type InterfaceAddress } from "../base/prefix.ts";
 import type { RtnlOperation } from "../kernel/rtnl.ts";
 import type { Link } from "../objects/link.ts";
-import { type DeviceAddress, mainTable, type Route } from "../objects/route.ts";
+import { type DeviceAddress, mainTable } from "../objects/route.ts";
 import { applyAll, type Namespace } from "./attach-kernel.ts";
-import type { AttachPlan, PodRoute } from "./attachment.ts";
+import type { PodRoute } from "./attachment.ts";
+import { podRoutes } from "./pod-routes.ts";
 
 /** The pod's side, the same for every attachment: addresses, neighbours, routes, `lo`. */
 export interface PodInterface {
@@ -22,8 +23,6 @@ export interface PodInterface {
   readonly announce: boolean;
 }
 
-/** include/uapi/linux/rtnetlink.h: RTPROT_STATIC, for the pod's own routing table is not ours to reconcile. */
-const podRouteProtocol = 4;
 /** The loopback device has index 1 in every namespace (include/net/net_namespace.h: LOOPBACK_IFINDEX). */
 const loopback = 1;
 
@@ -59,7 +58,7 @@ export function configurePod(pod: Namespace, link: Link, wanted: PodInterface): 
       op: "neighbour.replace",
       neighbour: { device: link.index, address, mac, state: "permanent" },
     });
-  for (const route of wanted.routes) operations.push({ op: "route.add", route: kernelRoute(link.index, route) });
+  for (const route of podRoutes(pod, link, wanted.routes)) operations.push({ op: "route.add", route });
   applyAll(pod.rtnl, operations);
   awaitDelivery(pod, wanted.addresses);
 }
@@ -111,27 +110,6 @@ export function linkLocalOf(mac: Mac): Address {
   address.set([(bytes[0] ?? 0) ^ 0x02, bytes[1] ?? 0, bytes[2] ?? 0, 0xff, 0xfe], 8);
   address.set(bytes.subarray(3), 13);
   return addressFromBytes(address);
-}
-
-function kernelRoute(device: number, { destination, gateway }: PodRoute): Route {
-  const common = {
-    destination,
-    type: "unicast",
-    table: mainTable,
-    protocol: podRouteProtocol,
-    metric: 0,
-    device,
-  } as const;
-  if (gateway !== undefined) return { ...common, scope: "universe", gateway };
-  return { ...common, scope: prefixFamily(destination) === 4 ? "link" : "universe" };
-}
-
-/** Gateways of the plan's routes filled in from `gateways`, by family. A route that nobody has a gateway for is on-link. */
-export function resolveRoutes(plan: AttachPlan, gateways: readonly Address[]): PodRoute[] {
-  return plan.routes.map(({ destination, gateway }) => {
-    const via = gateway ?? gateways.find((candidate) => familyOf(candidate) === prefixFamily(destination));
-    return via === undefined ? { destination } : { destination, gateway: via };
-  });
 }
 
 /** What differs from `wanted`, each a sentence. What others added is none of our business. */

@@ -47,7 +47,7 @@ test("every version of CNI gets its own shape", async () => {
   }
 });
 
-test("a second ADD is refused and changes nothing; another interface of the same pod is another attachment", async () => {
+test("a second ADD is refused and changes nothing", async () => {
   const node = testNode();
   await node.start();
   const pod = testPod();
@@ -56,9 +56,6 @@ test("a second ADD is refused and changes nothing; another interface of the same
   expect(failure(node.cni("ADD", "c1", pod)).msg).toContain("added already");
   expect(failure(node.cni("ADD", "c2", pod)).msg).toContain("has an interface eth0 already");
   expect(node.leftovers()).toEqual(before);
-  expect(node.report().endpoints).toHaveLength(1);
-  const second = node.cni("ADD", "c1", pod, { ifname: "net1", config: { name: "other", isDefaultGateway: false } });
-  expect(failure(second).msg).toContain("169.254.1.1");
   expect(node.report().endpoints).toHaveLength(1);
   pod.run("ping", "-c", "1", "-W", "2", "192.0.2.1");
 });

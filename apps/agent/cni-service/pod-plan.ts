@@ -82,16 +82,25 @@ export function podPlan(
   };
 }
 
+/** Written ones go before; the rest is what the pod needs to be on this network at all. */
 function routesOf(config: PluginConfig, families: readonly Family[]): PodRoute[] {
-  const written = (config.ipam?.routes ?? []).map(
+  const { attachment, ipam, isDefaultGateway } = config;
+  const written = (ipam?.routes ?? []).map(
     ({ dst, gw }): PodRoute => ({
       destination: dst,
       ...(gw === undefined ? {} : { gateway: gw }),
     }),
   );
-  const defaults = config.isDefaultGateway ? families.map((family) => ({ destination: everything(family) })) : [];
+  const yields = isDefaultGateway === undefined ? { yields: true as const } : {};
+  const defaults = families.map((family): PodRoute => ({ destination: everything(family), ...yields }));
+  // A routed pod's address has no subnet on the link, and the default route may be another network's.
+  const subnets = attachment.type === "routed" ? (ipam?.rangeSets.flat() ?? []).map(({ subnet }) => subnet) : [];
+  const implied = [
+    ...(isDefaultGateway === false ? [] : defaults),
+    ...[...new Set(subnets)].map((destination): PodRoute => ({ destination })),
+  ];
   return [
-    ...defaults.filter((route) => !written.some(({ destination }) => destination === route.destination)),
+    ...implied.filter((route) => !written.some(({ destination }) => destination === route.destination)),
     ...written,
   ];
 }

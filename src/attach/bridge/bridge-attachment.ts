@@ -14,7 +14,8 @@ import type {
 } from "../attachment.ts";
 import { establish, type Fact, failing, hasMtu, isUp, readDevice, readDevices } from "../device-facts.ts";
 import { hostDeviceName, strayDevices, twillAlias } from "../host-device.ts";
-import { checkPod, configurePod, type PodInterface, resolveRoutes } from "../pod-interface.ts";
+import { checkPod, configurePod, type PodInterface } from "../pod-interface.ts";
+import { resolveRoutes } from "../pod-routes.ts";
 import { attachedLink, deleteHostDevice, setLinkMtu, setVethMtu, withVethPair } from "../veth-pair.ts";
 import { bridgeAddresses, ensureBridge, removeOtherGateways } from "./bridge-device.ts";
 
@@ -49,7 +50,7 @@ export class BridgeAttachment implements Attachment {
         const attached: Attached = {
           host: attachedLink(pair.host),
           pod: attachedLink(pair.pod),
-          routes: resolveRoutes(request, request.gateways),
+          routes: resolveRoutes(pod, pair.pod, request, request.gateways),
           gateways: request.gateways,
         };
         configurePod(pod, pair.pod, podInterface(request, attached));

@@ -10,7 +10,8 @@ import type {
   AttachRequest,
   Repair,
 } from "../attachment.ts";
-import { checkPod, configurePod, type PodInterface, requireFreeName, resolveRoutes } from "../pod-interface.ts";
+import { checkPod, configurePod, type PodInterface, requireFreeName } from "../pod-interface.ts";
+import { resolveRoutes } from "../pod-routes.ts";
 import { attachedLink, requireLink, setLinkMtu } from "../veth-pair.ts";
 
 export interface MacvlanOptions {
@@ -55,7 +56,7 @@ export class MacvlanAttachment implements Attachment {
         const link = requireLink(pod, ifname);
         const attached: Attached = {
           pod: attachedLink(link),
-          routes: resolveRoutes(request, request.gateways),
+          routes: resolveRoutes(pod, link, request, request.gateways),
           gateways: request.gateways,
         };
         configurePod(pod, link, podInterface(request, attached));

@@ -1,7 +1,9 @@
 import { familyOf } from "../../base/address.ts";
-import { describeError } from "../../base/errors.ts";
-import { TWILL_POD_ROUTE_PROTOCOL } from "../../objects/route.ts";
-import type { AttachKernel } from "../attach-kernel.ts";
+import { describeError, isCode, TwillError } from "../../base/errors.ts";
+import { hostPrefix } from "../../base/prefix.ts";
+import type { Link } from "../../objects/link.ts";
+import { mainTable, TWILL_POD_ROUTE_PROTOCOL } from "../../objects/route.ts";
+import type { AttachKernel, Namespace } from "../attach-kernel.ts";
 import type {
   Attached,
   AttachedPod,
@@ -13,7 +15,8 @@ import type {
 } from "../attachment.ts";
 import { establish, failing, readDevice, readDevices } from "../device-facts.ts";
 import { hostDeviceName, strayDevices } from "../host-device.ts";
-import { checkPod, configurePod, type PodInterface, resolveRoutes } from "../pod-interface.ts";
+import { checkPod, configurePod, type PodInterface } from "../pod-interface.ts";
+import { resolveRoutes } from "../pod-routes.ts";
 import { attachedLink, deleteHostDevice, setVethMtu, withVethPair } from "../veth-pair.ts";
 import { podGateway4Prefix, routedGateways } from "./gateways.ts";
 import { routedHostFacts } from "./host-facts.ts";
@@ -35,11 +38,11 @@ export class RoutedAttachment implements Attachment {
     const { node } = this.#kernel;
     return this.#kernel.inPod(request.netns, (pod) =>
       withVethPair(this.#kernel, request, pod, {}, (pair) => {
-        establish(node, routedHostFacts(pair.host, request.addresses, request.mtu));
+        routeToPod(node, pair.host, request);
         const attached: Attached = {
           host: attachedLink(pair.host),
           pod: attachedLink(pair.pod),
-          routes: resolveRoutes(request, routedGateways(request.addresses)),
+          routes: resolveRoutes(pod, pair.pod, request, routedGateways(request.addresses)),
           gateways: routedGateways(request.addresses),
         };
         configurePod(pod, pair.pod, podInterface(request, attached));
@@ -99,6 +102,27 @@ export class RoutedAttachment implements Attachment {
 
   remove(stray: string): void {
     deleteHostDevice(this.#kernel, stray);
+  }
+}
+
+/** @throws TwillError `exists` when an address leads to another pod: two networks of this node that give out the same. */
+function routeToPod(node: Namespace, host: Link, { addresses, mtu }: AttachPlan): void {
+  try {
+    establish(node, routedHostFacts(host, addresses, mtu));
+  } catch (error) {
+    if (!isCode(error, "exists")) throw error;
+    const own = new Set<string>(addresses.map(({ address }) => hostPrefix(address)));
+    const taken = node.rtnl
+      .routes({ table: mainTable })
+      .find(({ destination, device }) => own.has(destination) && device !== host.index);
+    if (taken === undefined) throw error;
+    const holder = taken.device === undefined ? undefined : node.rtnl.link(taken.device)?.name;
+    throw new TwillError("exists", `the node's route to ${taken.destination} leads to ${holder ?? "another device"}`, {
+      operation: "attach",
+      object: host.name,
+      remedy: "give each network of the node other addresses (ipam), or use the attachment bridge or macvlan for one",
+      cause: error,
+    });
   }
 }
 

@@ -82,7 +82,7 @@ export const pluginFields = {
     meaning: "MTU of the pod's interface; at least 1280 with IPv6.",
   }),
   isDefaultGateway: boolean({
-    default: "true; macvlan: false",
+    default: "where the pod has none yet; macvlan: false",
     meaning: "Give the pod its default route through this interface.",
   }),
   bridge: text({

@@ -20,7 +20,6 @@ describe("network configuration", () => {
       cniVersion: "1.1.0",
       name: "twill",
       attachment: { type: "routed" },
-      isDefaultGateway: true,
       socket: "/run/twill/agent.sock",
       ips: [],
     });

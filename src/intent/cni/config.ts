@@ -27,7 +27,8 @@ export interface PluginConfig extends EssentialConfig {
   readonly attachment: AttachmentConfig;
   /** Absent: what the backend leaves, or the master's. */
   readonly mtu?: number;
-  readonly isDefaultGateway: boolean;
+  /** Absent: where the pod has no default route yet. */
+  readonly isDefaultGateway?: boolean;
   /** Absent: addresses of the node's own subnets. */
   readonly ipam?: IpamConfig;
   /** Asked for by the runtime (capability ips) or by `args`. */
@@ -119,11 +120,11 @@ function readConfig(root: Place, command: CniCommand): PluginConfig {
     cniVersion,
     name: values.name,
     attachment,
-    isDefaultGateway: values.isDefaultGateway ?? attachment.type !== "macvlan",
     socket: values.socket ?? defaultSocket,
     ips: requestedIps(reading),
     ...defined({
       mtu: values.mtu,
+      isDefaultGateway: values.isDefaultGateway ?? (attachment.type === "macvlan" ? false : undefined),
       ipam,
       mac: values.runtimeConfig?.mac,
       dns: dns === undefined ? undefined : readDns(dns),
