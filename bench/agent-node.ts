@@ -15,11 +15,11 @@ export class AgentNode {
   readonly #programs: string;
   #agent: Bun.Subprocess | undefined;
 
-  /** @param network net-conf.json. */
-  constructor(programs: string, folder: string, network: object) {
+  /** @param network net-conf.json. @param datastore The embedded one's file, where several nodes in turn share one. */
+  constructor(programs: string, folder: string, network: object, datastore = join(folder, "cluster.db")) {
     this.#programs = programs;
     this.folder = folder;
-    this.datastore = join(folder, "cluster.db");
+    this.datastore = datastore;
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, "net-conf.json"), JSON.stringify(network));
     this.netns.run("ip link set lo up");
@@ -31,6 +31,17 @@ export class AgentNode {
 
   /** Resolves when pods can be added. */
   async start(...flags: string[]): Promise<void> {
+    this.launch(...flags);
+    const deadline = performance.now() + 60_000;
+    while (!this.#isReady()) {
+      this.check();
+      if (performance.now() > deadline) throw new Error(`the agent is not ready after a minute:\n${this.#log()}`);
+      await Bun.sleep(2);
+    }
+  }
+
+  /** Starts the process, and waits for nothing. */
+  launch(...flags: string[]): void {
     const { folder } = this;
     const log = openSync(join(folder, "agent.log"), "a", 0o600);
     const command = [
@@ -49,12 +60,19 @@ export class AgentNode {
     ];
     this.#agent = this.netns.enter(() => startInBackground(command, log));
     closeSync(log);
-    const deadline = performance.now() + 60_000;
-    while (!this.#isReady()) {
-      if (this.#agent.exitCode !== null || performance.now() > deadline)
-        throw new Error(`the agent does not start:\n${readFileSync(join(folder, "agent.log"), "utf8").slice(-2000)}`);
-      await Bun.sleep(2);
-    }
+  }
+
+  /** @throws Error when the agent has ended by itself. */
+  check(): void {
+    if (this.#agent?.exitCode != null) throw new Error(`the agent does not run:\n${this.#log()}`);
+  }
+
+  #log(): string {
+    return readFileSync(join(this.folder, "agent.log"), "utf8").slice(-2000);
+  }
+
+  get pid(): number {
+    return this.#agent?.pid ?? 0;
   }
 
   /** As a container runtime asks; the conflist alone may be of an agent before. */

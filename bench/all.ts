@@ -1,4 +1,5 @@
 import { benchCni } from "./cni.ts";
+import { benchJoin } from "./join.ts";
 import { benchReconcile } from "./reconcile.ts";
 import type { Row } from "./report.ts";
 import type { Bench } from "./run.ts";
@@ -37,6 +38,14 @@ export const benches = {
       "entry is in the kernel; what one node more costs; what a restart writes when everything is in place. Read back from " +
       "the kernel, except for the writes, which the agent counts.",
     run: benchReconcile,
+  },
+  join: {
+    title: "A node joins",
+    about:
+      "A node without anything joins a cluster of simulated peers, VXLAN with masquerade: from the start of the daemon's " +
+      "process until every route, neighbour and FDB entry is in the kernel, read back from the kernel. In turns with " +
+      "flanneld v0.26.7, which reads the same leases from an etcd on the same machine; ours from the embedded datastore.",
+    run: benchJoin,
   },
 } as const satisfies Record<string, Benchmark>;
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { encodeSockaddr } from "../src/kernel/sockaddr.ts";
 import { parseAddress } from "../src/base/address.ts";
 import { closeFile } from "../src/kernel/file.ts";
+import { encodeSockaddr } from "../src/kernel/sockaddr.ts";
 import { AF_INET, openSocket, SOCK_DGRAM, setTimeouts, tryConnect, tryReceive, trySend } from "../src/kernel/socket.ts";
 import { onFirstProcessor } from "./affinity.ts";
 import type { Namespace } from "./namespace.ts";

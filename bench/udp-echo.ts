@@ -1,6 +1,7 @@
 /** Sends every datagram back, until it is killed: `bun bench/udp-echo.ts PORT`. Blocking calls only, no event loop. */
-import { encodeSockaddr } from "../src/kernel/sockaddr.ts";
+
 import { parseAddress } from "../src/base/address.ts";
+import { encodeSockaddr } from "../src/kernel/sockaddr.ts";
 import { AF_INET, bindSocket, openSocket, SOCK_DGRAM, tryReceiveFrom, trySend } from "../src/kernel/socket.ts";
 import { onFirstProcessor } from "./affinity.ts";
 
