@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, watch } from "node:fs";
 import type { AttachKernel } from "../../src/attach/attach-kernel.ts";
 import type { Clock } from "../../src/base/clock.ts";
+import { TwillError } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
 import { contains, type Prefix } from "../../src/base/prefix.ts";
 import type { Problem } from "../../src/base/problem.ts";
@@ -35,6 +36,8 @@ export interface PodsOptions {
 /** Damage by hand comes as several events; and our own changes announce themselves too. Milliseconds. */
 const repairAfterMs = 100;
 const repairEveryMs = 60_000;
+/** With a full state on disk an agent is ready within one second, on a busy machine within a few. */
+const startWithinMs = 10_000;
 
 /** This node's pods: their addresses, their interfaces, and CNI's calls for both. */
 export class Pods {
@@ -48,11 +51,14 @@ export class Pods {
   #network: PodNetwork | undefined;
   #notReady: NotReady | undefined = { message: "the agent is starting", remedy: "the runtime tries again" };
   #since = new Map<string, number>();
+  /** Monotonic milliseconds. Who is not ready by then has another reason than having just been started. */
+  #startsUntil: number;
 
   /** @throws TwillError when the book of addresses cannot be opened: without it, addresses could get two owners. */
   constructor(parts: PodsOptions) {
     this.#parts = parts;
-    const { options, kernel, log, onChange } = parts;
+    const { options, kernel, clock, log, onChange } = parts;
+    this.#startsUntil = clock.monotonic() + startWithinMs;
     this.#books = new Books({
       folder: options.stateDir,
       boot: bootOf(options.bootIdFile),
@@ -84,9 +90,19 @@ export class Pods {
     return [...this.#table.problems, ...this.#stranded()];
   }
 
-  /** A call of the plugin. @param netns open descriptor of the pod's namespace. */
+  /**
+   * A call of the plugin. @param netns open descriptor of the pod's namespace.
+   * @throws TwillError `unavailable` for STATUS while the agent starts, and the plugin asks again: "not available" would make
+   * the node NotReady, although all that happened is that the agent was replaced.
+   */
   cni(call: CniCall, netns: number | undefined): CniAnswer {
+    if (call.variables.CNI_COMMAND === "STATUS" && this.#isStarting && this.#notReady !== undefined)
+      throw new TwillError("unavailable", this.#notReady.message, { remedy: this.#notReady.remedy });
     return this.#service.handle(call, netns);
+  }
+
+  get #isStarting(): boolean {
+    return this.#parts.clock.monotonic() < this.#startsUntil;
   }
 
   setNetwork(network: PodNetwork): void {
@@ -101,6 +117,7 @@ export class Pods {
 
   /** @param waitingFor what keeps pods from being added; empty: nothing. */
   setReady(waitingFor: readonly string[]): void {
+    if (waitingFor.length === 0) this.#startsUntil = 0;
     this.#notReady =
       waitingFor.length === 0
         ? undefined

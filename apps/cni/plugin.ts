@@ -34,7 +34,7 @@ export function runPlugin(variables: Variables, config: string): CniAnswer {
     return callAgent("cni", call, { path, timeout, descriptors: netns === undefined ? [] : [netns] });
   } catch (error) {
     // Everything that CNI has an error for was answered as a CniAnswer: this is an agent that is away, hangs, or is too old.
-    return withoutAgent(call, error);
+    return withoutAgent(call, error, Number(variables.TWILL_CNI_TIMEOUT) || undefined);
   } finally {
     if (netns !== undefined) closeFile(netns);
   }
@@ -79,8 +79,8 @@ function openNamespace(path: string | undefined): number | undefined {
   }
 }
 
-function withoutAgent(call: CniCall, cause?: unknown): CniAnswer {
+function withoutAgent(call: CniCall, cause?: unknown, patience?: number): CniAnswer {
   // Synchronously, and only now: an import would be evaluated at every start.
   const slow: typeof import("./without-agent.ts") = require("./without-agent.ts");
-  return slow.answerWithoutAgent(call, cause);
+  return slow.answerWithoutAgent(call, cause, patience);
 }

@@ -253,7 +253,7 @@ test("an agent that is away: ADD, CHECK and GC answer 11, STATUS 50, DEL is queu
   const prevResult = { cniVersion: "1.1.0" };
   for (const command of ["ADD", "CHECK", "GC"])
     expect(failure(node.cni(command, "a", pods[0]?.pod, { config: { prevResult } })).code).toBe(11);
-  expect(failure(node.cni("STATUS", "", undefined)).code).toBe(50);
+  expect(failure(node.cni("STATUS", "", undefined, { timeout: 500 })).code).toBe(50);
   for (const { id, pod } of pods)
     for (let times = 0; times < 2; times++) expect(node.cni("DEL", id, pod)).toEqual({ status: 0, stdout: "" });
   expect(node.pending()).toBe(3);
@@ -261,6 +261,15 @@ test("an agent that is away: ADD, CHECK and GC answer 11, STATUS 50, DEL is queu
   expect(node.report().endpoints).toEqual([]);
   expect(node.leftovers()).toEqual([]);
   expect(node.pending()).toBe(0);
+});
+
+test("STATUS waits for an agent that is being replaced", async () => {
+  const node = testNode();
+  await node.start();
+  await node.stop();
+  const starting = node.start();
+  expect(node.cni("STATUS", "", undefined)).toEqual({ status: 0, stdout: "" });
+  await starting;
 });
 
 test("an agent that hangs is left after the plugin's patience, and DEL queued", async () => {
