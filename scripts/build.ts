@@ -1,16 +1,28 @@
 /**
  * dist/twill: one executable with Bun inside, and its other names beside it (hard links: the program finds its name in
- * argv0, and one file on disk is one copy in the page cache).
+ * argv0, and one file on disk is one copy in the page cache). And twill-cni, the launcher, a file of its own.
  */
-import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
+import { launcherFile } from "../apps/cni/launcher/launcher.ts";
+import { pluginName } from "../apps/install/plugin-file.ts";
 
 export const root = join(import.meta.dir, "..");
 export const distribution = join(root, "dist");
 export const executable = join(distribution, "twill");
 export const version = (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string }).version;
 /** The last one makes `kubectl twill`: kubectl runs what it finds in PATH under this name. */
-export const otherNames = ["twill-agent", "twill-cni", "kubectl-twill"];
+export const otherNames = ["twill-agent", "kubectl-twill"];
 const sources = ["src", "apps", "lab"];
 
 /** The poller's worker is an entry point of its own: a compiled program finds it by its path below the root. */
@@ -27,7 +39,7 @@ function newestSource(folder: string): number {
 }
 
 export function isCurrent(): boolean {
-  const files = [executable, ...otherNames.map((name) => join(root, "dist", name))];
+  const files = [executable, ...[...otherNames, pluginName].map((name) => join(distribution, name))];
   if (!files.every(existsSync)) return false;
   const built = statSync(executable).mtimeMs;
   const inputs = [...sources.map((folder) => newestSource(join(root, folder)))];
@@ -40,6 +52,8 @@ export function isCurrent(): boolean {
 export interface CrossTarget {
   /** As Bun names it: "bun-linux-arm64". */
   readonly target: string;
+  /** As Node names it: "arm64". */
+  readonly architecture: string;
   /** Path of that machine's Bun. */
   readonly runtime: string;
 }
@@ -89,9 +103,12 @@ export function build(folder = distribution, cross?: CrossTarget): void {
     rmSync(path, { force: true });
     linkSync(target, path);
   }
+  const launcher = join(folder, pluginName);
+  writeFileSync(`${launcher}.new`, launcherFile(cross?.architecture), { mode: 0o755 });
+  renameSync(`${launcher}.new`, launcher);
 }
 
 if (import.meta.main) {
   build();
-  process.stdout.write(`built ${executable} (${otherNames.join(", ")} beside it)\n`);
+  process.stdout.write(`built ${executable} (${[...otherNames, pluginName].join(", ")} beside it)\n`);
 }

@@ -24,7 +24,7 @@ function program(architecture: Architecture): { readonly path: string; readonly 
   if (architecture !== "arm64") throw new Error(`an image for ${architecture} cannot be made on ${native}`);
   const { runtime, sysroot } = arm64Parts();
   const folder = join(distribution, architecture);
-  build(folder, { target: "bun-linux-arm64", runtime });
+  build(folder, { target: "bun-linux-arm64", architecture, runtime });
   return { path: join(folder, "twill"), sysroot };
 }
 

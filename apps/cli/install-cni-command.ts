@@ -1,5 +1,5 @@
 import { closeSync, openSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { describeError, TwillError } from "../../src/base/errors.ts";
 import { enterRoot } from "../../src/kernel/root.ts";
 import { makeFolders, writeIfChanged } from "../agent/files.ts";
@@ -9,7 +9,7 @@ import { readElfFile } from "../install/elf-file.ts";
 import { presentDaemons } from "../install/host-daemons.ts";
 import { checkHostLibc } from "../install/host-libc.ts";
 import { rememberInstalled } from "../install/installed-files.ts";
-import { installPlugin, pluginName } from "../install/plugin-file.ts";
+import { installPlugin, pluginName, pluginPaths } from "../install/plugin-file.ts";
 import { command, type Output } from "./command.ts";
 
 const flags = {
@@ -25,7 +25,7 @@ export const installCni = command({
   name: "install-cni",
   summary: "Install the CNI plugin on this node: what the DaemonSet's init container does",
   help: `
-Checks that the host can run it, copies it into place whole or not at all, makes the folders that the agent needs, and keeps
+Checks that the host can run it, puts it and the executable that it falls back to into place, each whole or not at all, makes the folders that the agent needs, and keeps
 NetworkManager and systemd-networkd off our devices. Done again, it changes nothing. "twill uninstall" takes all of it away.
 
   twill install-cni                     on the node itself
@@ -46,10 +46,9 @@ NetworkManager and systemd-networkd off our devices. Done again, it changes noth
         { path: flags.cniConfDir, mode: 0o755 },
         { path: flags.cniBinDir, mode: 0o755 },
       ]);
-      const plugin = join(flags.cniBinDir, pluginName);
-      rememberInstalled(flags.stateDir, [plugin]);
-      const changed = installPlugin(executable, flags.cniBinDir);
-      output.out(`${plugin}: ${changed ? "installed" : "is the same already"}\n`);
+      rememberInstalled(flags.stateDir, pluginPaths(flags.cniBinDir));
+      for (const { path, changed } of installPlugin(executable, flags.cniBinDir))
+        output.out(`${path}: ${changed ? "installed" : "is the same already"}\n`);
     } finally {
       closeSync(executable);
     }

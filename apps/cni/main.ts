@@ -2,11 +2,12 @@ import { tryRead, tryWrite } from "../../src/kernel/file.ts";
 import { runPlugin } from "./plugin.ts";
 
 /**
- * The CNI plugin, `twill-cni`: a process per call, so what it loads is time that every pod waits. Measured: process.stdin and
+ * The whole CNI plugin: what the launcher becomes when the agent does not answer it (docs/design/cni-launcher.md), and all there
+ * is where there is no launcher. A process per call, so what it loads is time that a pod waits. Measured: process.stdin and
  * process.stdout would cost 8 ms, node:fs 1 ms; bare system calls cost nothing.
  */
 export function main(): void {
-  const { status, stdout } = runPlugin(process.env, readStdin());
+  const { status, stdout } = runPlugin(process.env, readStdin(), process.argv[2]);
   if (stdout !== "") writeAll(`${stdout}\n`);
   process.exit(status);
 }

@@ -1,19 +1,10 @@
+import { TwillError } from "../../src/base/errors.ts";
 import { closeFile, O_RDONLY, openFile } from "../../src/kernel/file.ts";
 import { callAgent } from "../../src/rpc/client.ts";
 import type { CniAnswer, CniCall } from "../../src/rpc/methods.ts";
+import { defaultSocket, patience, reasons } from "./launcher/contract.ts";
 
 export type Variables = Readonly<Record<string, string | undefined>>;
-
-/** Milliseconds that the agent may take; 200 pods at once take it a second. TWILL_CNI_TIMEOUT overrides it. */
-const patience: Readonly<Record<string, number>> = {
-  ADD: 30_000,
-  DEL: 15_000,
-  CHECK: 30_000,
-  GC: 30_000,
-  STATUS: 5_000,
-};
-
-const defaultSocket = "/run/twill/agent.sock";
 
 /**
  * One call of the plugin: what it prints, and its exit status. Never throws.
@@ -21,16 +12,21 @@ const defaultSocket = "/run/twill/agent.sock";
  * A call goes to the agent as it came, unread but for the socket's name, and the agent checks it. Only when there is no agent
  * to do so (or the call is VERSION) does the plugin look itself, with modules that no other call pays for: reading them takes
  * as long as all the rest.
+ * @param reason why the launcher handed the call over (launcher/contract.ts), if it did.
  */
-export function runPlugin(variables: Variables, config: string): CniAnswer {
+export function runPlugin(variables: Variables, config: string, reason?: string): CniAnswer {
   const call: CniCall = { variables: cniVariables(variables), config };
-  const command = variables.CNI_COMMAND ?? "";
   const path = socketIn(config);
-  const wait = patience[command];
-  if (path === undefined || wait === undefined) return withoutAgent(call);
+  const seconds = patience[variables.CNI_COMMAND ?? ""];
+  if (path === undefined || seconds === undefined) return withoutAgent(call);
+  const asked = Number(variables.TWILL_CNI_TIMEOUT) || 0;
+  const timeout = asked || seconds * 1000;
+  // The launcher has asked, and the agent may have acted: a second ADD would be refused, and a second wait be too long.
+  const unanswered = (message: string) => withoutAgent(call, { cause: new TwillError("unavailable", message) });
+  if (reason === reasons.hungUp) return unanswered("the server hung up without an answer");
+  if (reason === reasons.timedOut) return unanswered(`no answer within ${timeout} ms`);
   const netns = openNamespace(variables.CNI_NETNS);
   try {
-    const timeout = Number(variables.TWILL_CNI_TIMEOUT) || wait;
     return callAgent("cni", call, { path, timeout, descriptors: netns === undefined ? [] : [netns] });
   } catch (error) {
     // Everything that CNI has an error for was answered as a CniAnswer: this is an agent that is away, hangs, or is too old.

@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -15,6 +16,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { launcherFile } from "../cni/launcher/launcher.ts";
 import { readElfFile } from "./elf-file.ts";
 import { installedFiles } from "./installed-files.ts";
 import { libraryClosure, systemLibraryFolders } from "./libraries.ts";
@@ -59,40 +61,58 @@ const install = (root: string, ...args: string[]) =>
   inHost(root, 'root=$1 program=$2 && shift 2 && exec "$program" install-cni --host-root "$root" "$@"', ...args);
 
 const plugin = "opt/cni/bin/twill-cni";
+const program = "opt/cni/bin/twill";
 
-test("the plugin is there, whole, executable, and runs on the host; again, nothing changes", () => {
+test("plugin and executable are there, whole, executable, and run on the host; again, nothing changes", () => {
   const root = host();
   const first = install(root);
   expect(first.stderr).toBe("");
   expect(first.stdout).toMatch(/^twill-cni needs glibc 2\.\d+ or newer, the host has glibc 2\.\d+\n/);
-  expect(first.stdout).toContain("/opt/cni/bin/twill-cni: installed");
-  expect(readFileSync(join(root, plugin)).equals(readFileSync(twill))).toBe(true);
-  const { mode, ino, mtimeMs } = statSync(join(root, plugin));
-  expect(mode & 0o7777).toBe(0o755);
-  expect(readdirSync(join(root, "opt/cni/bin"))).toEqual(["twill-cni"]);
+  // The executable first: a launcher without it would be a broken moment.
+  expect(first.stdout).toContain("/opt/cni/bin/twill: installed\n/opt/cni/bin/twill-cni: installed\n");
+  expect(readFileSync(join(root, program)).equals(readFileSync(twill))).toBe(true);
+  expect(readFileSync(join(root, plugin)).equals(launcherFile())).toBe(true);
+  const facts = () =>
+    [plugin, program].map((path) => {
+      const { ino, mtimeMs, mode } = statSync(join(root, path));
+      return { ino, mtimeMs, mode: mode & 0o7777 };
+    });
+  const before = facts();
+  for (const { mode } of before) expect(mode).toBe(0o755);
+  expect(readdirSync(join(root, "opt/cni/bin")).sort()).toEqual(["twill", "twill-cni"]);
   const version = inHost(root, 'CNI_COMMAND=VERSION exec chroot "$1" /opt/cni/bin/twill-cni </dev/null');
   expect(version.stdout).toContain("supportedVersions");
 
-  expect(install(root).stdout).toContain("is the same already");
-  expect(statSync(join(root, plugin))).toMatchObject({ ino, mtimeMs });
+  expect(install(root).stdout.match(/is the same already/g)).toHaveLength(2);
+  expect(facts()).toEqual(before);
 });
 
 test("another version, a damaged file and a wrong mode are replaced; what a killed installer left goes away", () => {
   const root = host();
   install(root);
-  const path = join(root, plugin);
+  const folder = join(root, "opt/cni/bin");
   for (const damage of [
-    () => truncateSync(path, 1000),
-    () => chmodSync(path, 0o700),
-    () => writeFileSync(join(dirname(path), ".twill-cni.new"), "half"),
+    () => truncateSync(join(root, program), 1000),
+    () => truncateSync(join(root, plugin), 100),
+    () => chmodSync(join(root, plugin), 0o700),
+    () => rmSync(join(root, program)),
+    // What the version before this one installed: the executable under the plugin's name, alone.
+    () => {
+      rmSync(join(root, plugin));
+      renameSync(join(root, program), join(root, plugin));
+    },
+    () => {
+      for (const name of ["twill", "twill-cni"]) writeFileSync(join(folder, `.${name}.new`), "half");
+    },
   ]) {
     damage();
     expect(install(root).exitCode).toBe(0);
-    expect(readdirSync(dirname(path))).toEqual(["twill-cni"]);
-    expect(statSync(path).mode & 0o7777).toBe(0o755);
-    expect(statSync(path).size).toBe(statSync(twill).size);
+    expect(readdirSync(folder).sort()).toEqual(["twill", "twill-cni"]);
+    for (const path of [plugin, program]) expect(statSync(join(root, path)).mode & 0o7777).toBe(0o755);
+    expect(statSync(join(root, program)).size).toBe(statSync(twill).size);
+    expect(readFileSync(join(root, plugin)).equals(launcherFile())).toBe(true);
   }
-});
+}, 120_000);
 
 test("a musl host is refused by name, with what to do, and stays as it was", () => {
   const root = host({ glibc: false });
@@ -134,7 +154,7 @@ test("where it does not run all the same, nothing of it stays and the old plugin
   const { stdout, stderr, exitCode } = inHost(root, script);
   expect(stderr).toContain("does not run on this host");
   expect(stderr).toContain("noexec");
-  expect(stdout).not.toContain(".twill-cni.new");
+  expect(stdout).not.toContain(".new");
   expect(exitCode).toBe(1);
   expect(readFileSync(join(root, plugin), "utf8")).toBe("the old one");
 });
@@ -182,15 +202,14 @@ test("everything that was installed is in the list by which `twill uninstall` re
   const before = tree();
   install(root);
   expect([...installedFiles(join(root, "var/lib/twill"))].sort()).toEqual(
-    [plugin, ...daemonFiles].map((path) => `/${path}`).sort(),
+    [plugin, program, ...daemonFiles].map((path) => `/${path}`).sort(),
   );
-  // A node has the program under the plugin's name only; the name that it is called by decides what it is.
-  const cli = Bun.spawnSync(["bash", "-c", 'exec -a twill "$1" version', "bash", join(root, plugin)]);
+  // A node has the program beside the plugin, and that is the CLI, too.
+  const cli = Bun.spawnSync([join(root, program), "version"]);
   expect(cli.stdout.toString()).toStartWith("twill ");
-  const script =
-    'ln "$1/opt/cni/bin/twill-cni" "$1/twill" && unshare --net --root="$1" /twill uninstall; rm "$1/twill"';
+  const script = 'unshare --net --root="$1" /opt/cni/bin/twill uninstall';
   const byName = inHost(root, script);
   expect(byName.stderr).toBe("");
-  for (const path of [plugin, ...daemonFiles]) expect(byName.stdout).toContain(`removed /${path}\n`);
+  for (const path of [plugin, program, ...daemonFiles]) expect(byName.stdout).toContain(`removed /${path}\n`);
   expect(tree()).toEqual(before);
 });

@@ -1,8 +1,11 @@
-/** What the image holds: the executable under its names, the loader and its libraries, the names of root and nobody. */
+/** What the image holds: the executable under its names, the CNI launcher, the loader and libraries, the names of root and nobody. */
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { launcherFile } from "../../apps/cni/launcher/launcher.ts";
 import { readElfFile } from "../../apps/install/elf-file.ts";
 import { findLibrary, libraryClosure, systemLibraryFolders } from "../../apps/install/libraries.ts";
+import { pluginName } from "../../apps/install/plugin-file.ts";
+import { EM_AARCH64 } from "../../src/wire/elf.ts";
 import { otherNames } from "../build.ts";
 import type { TarEntry } from "./tar.ts";
 
@@ -28,6 +31,7 @@ export function imageRoot(executable: string, sysroot?: Sysroot): readonly TarEn
         target: `${programs}/twill`,
       }),
     ),
+    { type: "file", path: `${programs}/${pluginName}`, mode: 0o755, content: launcherFor(executable) },
     // Runtimes name pods' namespaces /var/run/netns/…, which nodes have by the same link.
     { type: "symbolic link", path: "var/run", mode: 0o777, target: "../run" },
     text("etc/passwd", "root:x:0:0:root:/:/nonexistent\nnobody:x:65534:65534:nobody:/nonexistent:/nonexistent\n"),
@@ -37,6 +41,11 @@ export function imageRoot(executable: string, sysroot?: Sysroot): readonly TarEn
     ...libraries(executable, sysroot),
   ];
   return [...folders(files.map(({ path }) => path)), ...files.sort(byPathLinksLast)];
+}
+
+/** For the machine that the executable is made for. */
+function launcherFor(executable: string): Uint8Array {
+  return launcherFile(readElfFile(executable)?.machine === EM_AARCH64 ? "arm64" : "x64");
 }
 
 const text = (path: string, content: string): TarEntry => ({

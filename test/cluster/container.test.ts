@@ -81,7 +81,7 @@ test("the init container installs the plugin with SYS_CHROOT alone, and not with
   const installed = run(host.bundle(installer, []));
   expect(installed.stderr.toString()).toBe("");
   expect(installed.stdout.toString()).toContain("/opt/cni/bin/twill-cni: installed");
-  expect(readFileSync(join(root, "opt/cni/bin/twill-cni")).equals(readFileSync(executable))).toBe(true);
+  expect(readFileSync(join(root, "opt/cni/bin/twill")).equals(readFileSync(executable))).toBe(true);
 });
 
 let containers = 0;
