@@ -1,9 +1,14 @@
 import { nodeLeases } from "../src/intent/flannel/node-annotations.ts";
-import type { KubernetesOptions } from "../src/store/kubernetes/datastore.ts";
+import { DEFAULT_NAMESPACE, type KubernetesOptions } from "../src/store/kubernetes/datastore.ts";
 import { inNodes, type NodeObserver } from "../src/store/kubernetes/node-kind.ts";
-import { NODES } from "./kinds.ts";
+import { inSecretKey } from "../src/store/kubernetes/object-key-kind.ts";
+import { NODES, PEER_KEY, SECRETS } from "./kinds.ts";
 
-/** Where kinds lie in the Kubernetes API that have a place of their own there: leases are Flannel's annotations of Nodes. */
+/**
+ * Where kinds lie in the Kubernetes API that have a place of their own there: leases are Flannel's annotations of Nodes,
+ * and what agents share is a Secret of the manifest's, so that they need to create none.
+ */
 export const datastoreKinds = (observer?: NodeObserver): NonNullable<KubernetesOptions["kinds"]> => ({
   [NODES]: inNodes(nodeLeases, observer),
+  [SECRETS]: inSecretKey(PEER_KEY, { namespace: DEFAULT_NAMESPACE, name: "twill-peers", key: PEER_KEY }),
 });

@@ -5,3 +5,6 @@ export const NODES = "nodes";
 export const CONFIG = "config";
 /** Of kind CONFIG: net-conf.json as it was written. */
 export const NETWORK = "network";
+/** What all agents share and nobody else: one object, the key by which they measure each other. */
+export const SECRETS = "secrets";
+export const PEER_KEY = "peer-key";

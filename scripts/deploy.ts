@@ -52,7 +52,7 @@ const fileNames: readonly (readonly [string, RegExp])[] = [
   ["namespace.yaml", /^Namespace$/],
   ["rbac.yaml", /^(ServiceAccount|(Cluster)?Role(Binding)?)$/],
   ["admission.yaml", /^ValidatingAdmissionPolicy(Binding)?$/],
-  ["configuration.yaml", /^ConfigMap$/],
+  ["configuration.yaml", /^(ConfigMap|Secret)$/],
   ["daemonset.yaml", /^DaemonSet$/],
 ];
 

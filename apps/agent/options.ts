@@ -3,6 +3,7 @@ import { type Address, tryAddress } from "../../src/base/address.ts";
 import { TwillError } from "../../src/base/errors.ts";
 import { levels } from "../../src/base/log.ts";
 import { procSysNet } from "../../src/kernel/sysctl.ts";
+import { checkServer } from "../../src/store/kubernetes/kubeconfig.ts";
 import { defaultCniConfDir, defaultDatastore, defaultRunDir, defaultStateDir, defaultSubnetFile } from "../defaults.ts";
 import { boolean, choice, type FlagValues, list, number, optional, parseFlags, text } from "../flags.ts";
 
@@ -12,6 +13,10 @@ export const agentFlags = {
   datastore: text(
     defaultDatastore,
     "where the cluster's state lives: embedded:FILE, or kubernetes: (docs/configuration.md)",
+    "URL",
+  ),
+  apiServer: optional(
+    "address of the API server for --datastore=kubernetes:, which need not be the Service `kubernetes` then",
     "URL",
   ),
   netConfigPath: optional("read the network's configuration from this net-conf.json instead of the datastore", "FILE"),
@@ -56,7 +61,8 @@ export const agentFlags = {
 
 type Flags = FlagValues<typeof agentFlags>;
 
-export interface AgentOptions extends Omit<Flags, "nodeName" | "publicIp" | "publicIpv6" | "ifaceCanReach"> {
+export interface AgentOptions
+  extends Omit<Flags, "nodeName" | "apiServer" | "publicIp" | "publicIpv6" | "ifaceCanReach"> {
   readonly nodeName: string;
   readonly publicIp: Address | undefined;
   readonly publicIpv6: Address | undefined;
@@ -90,10 +96,18 @@ export function agentOptions(
   return {
     ...flags,
     nodeName,
+    datastore: datastoreUrl(flags),
     publicIp: address("--public-ip", flags.publicIp, 4),
     publicIpv6: address("--public-ipv6", flags.publicIpv6, 6),
     ifaceCanReach: address("--iface-can-reach", flags.ifaceCanReach),
   };
+}
+
+function datastoreUrl({ datastore, apiServer }: Flags): string {
+  if (apiServer === undefined || apiServer === "") return datastore;
+  if (!datastore.startsWith("kubernetes:"))
+    throw new TwillError("invalid", "--api-server is for --datastore=kubernetes: only");
+  return `${datastore}${datastore.includes("?") ? "&" : "?"}server=${checkServer(apiServer, "--api-server")}`;
 }
 
 function address(flag: string, given: string | undefined, family?: 4 | 6): Address | undefined {

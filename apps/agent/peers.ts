@@ -5,11 +5,11 @@ import type { Log } from "../../src/base/log.ts";
 import { baseOf } from "../../src/base/prefix.ts";
 import type { Random } from "../../src/base/random.ts";
 import type { Lease } from "../../src/model/network.ts";
-import { decodeKey, encodeKey, makeKey, PEER_KEY } from "../../src/rpc/peer/key.ts";
+import { decodeKey, encodeKey, makeKey } from "../../src/rpc/peer/key.ts";
 import { type Peer, PeerProber } from "../../src/rpc/peer/prober.ts";
 import { udpTransport } from "../../src/rpc/peer/transport.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
-import { CONFIG } from "../kinds.ts";
+import { PEER_KEY, SECRETS } from "../kinds.ts";
 
 export interface PeersOptions {
   readonly store: Datastore;
@@ -73,9 +73,9 @@ export class Peers {
     const { store, random, clock, log } = this.#options;
     for (let pause = 500; !this.#stop.signal.aborted; pause = Math.min(pause * 2, 30_000)) {
       try {
-        const stored = await store.get(CONFIG, PEER_KEY);
+        const stored = await store.get(SECRETS, PEER_KEY);
         if (stored !== undefined) return decodeKey(stored.value);
-        await store.create(CONFIG, PEER_KEY, encodeKey(makeKey(random)));
+        await store.create(SECRETS, PEER_KEY, encodeKey(makeKey(random)));
       } catch (error) {
         if (isCode(error, "exists")) continue;
         log.debug("no key for measuring other nodes yet", { error });

@@ -53,8 +53,7 @@ function editManifest(text: string, config: string, control: ControlMachine): st
   };
   set("twill-config", { "net-conf.json": config });
   set("twill-environment", {
-    KUBERNETES_SERVICE_HOST: control.address,
-    KUBERNETES_SERVICE_PORT: "6443",
+    TWILL_API_SERVER: `https://${control.address}:6443`,
     TWILL_BOOT_ID_FILE: containedBootId,
   });
   return documents.map((document) => Bun.YAML.stringify(document, null, 2)).join("\n---\n");

@@ -9,6 +9,8 @@ import { Note, Parameter, type Yaml } from "./yaml.ts";
 export const namespace = "twill-system";
 const account = "twill-agent";
 const labels = { "app.kubernetes.io/name": "twill", "app.kubernetes.io/component": "agent" };
+const configName = "twill-config";
+const peersName = "twill-peers";
 const rbac = "rbac.authorization.k8s.io";
 
 type Fields = { readonly [key: string]: Yaml };
@@ -26,8 +28,8 @@ const netConf = new Parameter(
 );
 const environment = new Parameter(
   "environment",
-  {},
-  "Any flag of twill-agent as TWILL_<FLAG>. KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT: the API server's own address.",
+  { TWILL_API_SERVER: "" },
+  "Any flag of twill-agent as TWILL_<FLAG>. TWILL_API_SERVER: the API server's own address, https://ADDRESS:PORT; empty: its Service.",
 );
 const tolerations = new Parameter(
   "tolerations",
@@ -66,69 +68,65 @@ const namespaceObjects: readonly Manifest[] = [
   },
 ];
 
+const role = (kind: "ClusterRole" | "Role", metadata: Fields, rules: Yaml): Manifest => ({
+  apiVersion: `${rbac}/v1`,
+  kind,
+  metadata,
+  rules,
+});
+const binding = (kind: "ClusterRole" | "Role", metadata: Fields): Manifest => ({
+  apiVersion: `${rbac}/v1`,
+  kind: `${kind}Binding`,
+  metadata,
+  roleRef: { apiGroup: rbac, kind, name: account },
+  subjects: [{ kind: "ServiceAccount", name: account, namespace }],
+});
+const inDefault = { ...metadata(account), namespace: "default" };
+
+/** test/cluster/rbac.test.ts takes each verb away in turn and sees the agent fail. */
 const accessObjects: readonly Manifest[] = [
   { apiVersion: "v1", kind: "ServiceAccount", metadata: metadata(account) },
-  {
-    apiVersion: `${rbac}/v1`,
-    kind: "ClusterRole",
-    metadata: clusterWide(account),
-    rules: [
-      new Note("Every node's address, podCIDRs and tunnel data, which lie in its annotations.", {
-        apiGroups: [""],
-        resources: ["nodes"],
-        verbs: ["get", "list", "watch"],
-      }),
-      new Note("The own node's annotations; the admission policy below keeps it to the own node.", {
-        apiGroups: [""],
-        resources: ["nodes"],
-        verbs: ["patch"],
-      }),
-      new Note("The own node's condition NetworkUnavailable.", {
-        apiGroups: [""],
-        resources: ["nodes/status"],
-        verbs: ["patch"],
-      }),
-      new Note(
-        "A new pod's address in its annotation, before the kubelet reports it; own pods only, by the same policy.",
-        {
-          apiGroups: [""],
-          resources: ["pods/status"],
-          verbs: ["patch"],
-        },
-      ),
-      new Note("What a person has to know about a node, as its events.", {
-        apiGroups: [""],
-        resources: ["events"],
-        verbs: ["create", "patch"],
-      }),
-    ],
-  },
-  {
-    apiVersion: `${rbac}/v1`,
-    kind: "ClusterRoleBinding",
-    metadata: clusterWide(account),
-    roleRef: { apiGroup: rbac, kind: "ClusterRole", name: account },
-    subjects: [{ kind: "ServiceAccount", name: account, namespace }],
-  },
-  {
-    apiVersion: `${rbac}/v1`,
-    kind: "Role",
-    metadata: metadata(account),
-    rules: [
-      new Note("State that has no place in Kubernetes' own objects, in this namespace only.", {
-        apiGroups: [""],
-        resources: ["configmaps"],
-        verbs: ["get", "list", "watch", "create", "update", "delete"],
-      }),
-    ],
-  },
-  {
-    apiVersion: `${rbac}/v1`,
-    kind: "RoleBinding",
-    metadata: metadata(account),
-    roleRef: { apiGroup: rbac, kind: "Role", name: account },
-    subjects: [{ kind: "ServiceAccount", name: account, namespace }],
-  },
+  role("ClusterRole", clusterWide(account), [
+    new Note("Every node's address, podCIDRs and tunnel data, which lie in its annotations.", {
+      apiGroups: [""],
+      resources: ["nodes"],
+      verbs: ["get", "list", "watch"],
+    }),
+    new Note("The own node's annotations and condition; the admission policy below keeps it to the own node.", {
+      apiGroups: [""],
+      resources: ["nodes/status"],
+      verbs: ["patch"],
+    }),
+    new Note("A new pod's address, before the kubelet reports it; pods of the own node only, by the same policy.", {
+      apiGroups: [""],
+      resources: ["pods/status"],
+      verbs: ["patch"],
+    }),
+  ]),
+  binding("ClusterRole", clusterWide(account)),
+  role("Role", metadata(account), [
+    new Note("net-conf.json, to read alone.", {
+      apiGroups: [""],
+      resources: ["configmaps"],
+      resourceNames: [configName],
+      verbs: ["list", "watch"],
+    }),
+    new Note("The key by which agents measure each other.", {
+      apiGroups: [""],
+      resources: ["secrets"],
+      resourceNames: [peersName],
+      verbs: ["get", "update"],
+    }),
+  ]),
+  binding("Role", metadata(account)),
+  role("Role", inDefault, [
+    new Note("What a person has to know about a node, as its events: these lie in the namespace default.", {
+      apiGroups: [""],
+      resources: ["events"],
+      verbs: ["create", "patch"],
+    }),
+  ]),
+  binding("Role", inDefault),
 ];
 
 /** The claim that the API server puts into a token that is bound to a pod (KEP-4193; on by default since 1.30). */
@@ -136,9 +134,14 @@ const nodeName = "authentication.kubernetes.io/node-name";
 const ownNode = [
   "has(request.userInfo.extra)",
   `'${nodeName}' in request.userInfo.extra`,
-  `request.userInfo.extra['${nodeName}'][0] ==`,
+  `request.userInfo.extra['${nodeName}'][0] == variables.node`,
 ].join(" && ");
-const target = "(request.resource.resource == 'pods' ? object.spec.nodeName : object.metadata.name)";
+/** dyn(): the API server would check each against the schemas of the others, too. */
+const target = [
+  "request.resource.resource == 'pods' ? dyn(object).spec.nodeName",
+  "request.resource.resource == 'events' ? dyn(object).involvedObject.name",
+  "object.metadata.name",
+].join(" : ");
 
 const admissionObjects: readonly Manifest[] = [
   {
@@ -152,8 +155,8 @@ const admissionObjects: readonly Manifest[] = [
           {
             apiGroups: [""],
             apiVersions: ["v1"],
-            operations: ["UPDATE"],
-            resources: ["nodes", "nodes/status", "pods/status"],
+            operations: ["CREATE", "UPDATE"],
+            resources: ["nodes", "nodes/status", "pods", "pods/status", "events"],
           },
         ],
       },
@@ -163,9 +166,10 @@ const admissionObjects: readonly Manifest[] = [
           expression: `request.userInfo.username == 'system:serviceaccount:${namespace}:${account}'`,
         },
       ],
+      variables: [{ name: "node", expression: target }],
       validations: [
         new Note('RBAC cannot say "the own node"; a token that is bound to a pod names its node.', {
-          expression: `${ownNode} ${target}`,
+          expression: ownNode,
           message: "twill-agent may write only its own node and the pods on it",
         }),
       ],
@@ -183,10 +187,10 @@ const configurationObjects: readonly Manifest[] = [
   {
     apiVersion: "v1",
     kind: "ConfigMap",
-    metadata: metadata("twill-config"),
+    metadata: metadata(configName),
     data: {
       "net-conf.json": new Note(
-        "Flannel's, unchanged. Network must hold every node's podCIDR. Agents follow a change within about a minute.",
+        "Flannel's, unchanged. Network must hold every node's podCIDR. Agents follow a change at once.",
         netConf,
       ),
     },
@@ -196,11 +200,14 @@ const configurationObjects: readonly Manifest[] = [
     kind: "ConfigMap",
     metadata: metadata("twill-environment"),
     data: new Note(
-      'Any flag of twill-agent as TWILL_<FLAG>: "true". Without kube-proxy, KUBERNETES_SERVICE_HOST and _PORT: the API\n' +
-        "server's own address. In force after kubectl -n twill-system rollout restart daemonset/twill-agent.",
+      'Any flag of twill-agent as TWILL_<FLAG>: "true". TWILL_API_SERVER is the API server\'s own address, as in the\n' +
+        "kubelets' kubeconfig: https://10.0.0.1:6443. Empty: by the Service, which then must work without Twill (kube-proxy).\n" +
+        "In force after kubectl -n twill-system rollout restart daemonset/twill-agent.",
       environment,
     ),
   },
+  // The agents fill it.
+  { apiVersion: "v1", kind: "Secret", metadata: metadata(peersName), type: "Opaque" },
 ];
 
 /** Directories of the node that the agent writes; `install-cni` has made them, and remembers which were missing. */
@@ -274,7 +281,7 @@ const agent = (): Yaml => ({
   image,
   imagePullPolicy: "IfNotPresent",
   command: ["/usr/local/bin/twill-agent"],
-  args: ["--datastore=kubernetes:", "--net-config-path=/etc/twill/net-conf.json", `--sysctl-dir=${sysctlDir}`],
+  args: [`--datastore=kubernetes:?config=${namespace}/${configName}`, `--sysctl-dir=${sysctlDir}`],
   env: [{ name: "TWILL_NODE_NAME", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } }],
   envFrom: [{ configMapRef: { name: "twill-environment" } }],
   securityContext: restricted([
@@ -298,7 +305,6 @@ const agent = (): Yaml => ({
       mountPropagation: "HostToContainer",
     }),
     { name: "sysctl", mountPath: sysctlDir },
-    { name: "config", mountPath: "/etc/twill", readOnly: true },
   ],
 });
 
@@ -320,7 +326,6 @@ const volumes = (): Yaml => [
     name: "sysctl",
     hostPath: { path: "/proc/sys/net", type: "Directory" },
   }),
-  { name: "config", configMap: { name: "twill-config" } },
 ];
 
 /** Everything that Helm's users may choose. */

@@ -2,8 +2,8 @@ import { isAbsolute } from "node:path";
 import { TwillError } from "../base/errors.ts";
 import type { Datastore } from "./datastore.ts";
 import { EmbeddedDatastore, type EmbeddedOptions, embeddedCapabilities } from "./embedded/embedded.ts";
-import { inConfigMapKey } from "./kubernetes/config-map-key-kind.ts";
 import { KubernetesDatastore, type KubernetesOptions, kubernetesCapabilities } from "./kubernetes/datastore.ts";
+import { inConfigMapKey } from "./kubernetes/object-key-kind.ts";
 import { clusterAccess, parseKubernetesUrl } from "./kubernetes/url.ts";
 import { LazyDatastore } from "./lazy.ts";
 

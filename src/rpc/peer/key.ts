@@ -1,10 +1,7 @@
 import { TwillError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 
-/** Name of the object of kind `config` that holds the key by which a cluster's agents know each other. */
-export const PEER_KEY = "peer-key";
-
-/** 32 random bytes. Never to be logged or shown. */
+/** The key by which a cluster's agents know each other: 32 random bytes. Never to be logged or shown. */
 export const makeKey = (random: Random): Uint8Array => random.bytes(32);
 
 export const encodeKey = (key: Uint8Array): Uint8Array =>
@@ -21,7 +18,7 @@ export function decodeKey(bytes: Uint8Array): Uint8Array {
   }
   throw new TwillError("corrupt", "the agents' shared key cannot be read", {
     operation: "read",
-    object: `config/${PEER_KEY}`,
+    object: "secrets/peer-key",
     remedy: "delete the object; an agent then makes a new key",
   });
 }

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { isCode } from "../../base/errors.ts";
 import type { Revision, WatchEvent } from "../datastore.ts";
 import { openDatastore } from "../open.ts";
-import { inConfigMapKey } from "./config-map-key-kind.ts";
 import { anonymous } from "./credentials.ts";
 import { KubernetesDatastore } from "./datastore.ts";
 import { FakeApiServer } from "./fake-api-server.fixture.ts";
 import type { ConfigMap } from "./object.ts";
+import { inConfigMapKey } from "./object-key-kind.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const where = { namespace: "kube-flannel", name: "kube-flannel-cfg", key: "net-conf.json" };

@@ -4,11 +4,11 @@ import type { Selection } from "./client.ts";
 import { follow, isResourceVersion } from "./follow.ts";
 import { asRevision, type KindContext, type KindStore, type KindStoreFactory } from "./kind-store.ts";
 import type { ConfigMap } from "./object.ts";
-import { CONFIG_MAPS, describePlace } from "./resource.ts";
+import { CONFIG_MAPS, describePlace, type Resource, SECRETS } from "./resource.ts";
 import { hasWriteId, newWriteId, WRITE, writeOnce } from "./write.ts";
 
-/** One key of one ConfigMap, as people write it: namespace kube-flannel, name kube-flannel-cfg, key net-conf.json. */
-export interface ConfigMapKey {
+/** One key of one object, as people write it: namespace kube-flannel, name kube-flannel-cfg, key net-conf.json. */
+export interface ObjectKey {
   readonly namespace: string;
   readonly name: string;
   readonly key: string;
@@ -16,17 +16,38 @@ export interface ConfigMapKey {
 
 /** A kind with one object, whose text is that key's. The ConfigMap's other keys, labels and annotations stay. */
 export const inConfigMapKey =
-  (only: string, where: ConfigMapKey): KindStoreFactory =>
+  (only: string, where: ObjectKey): KindStoreFactory =>
   (_, context) =>
-    new ConfigMapKeyKind(only, where, context);
+    new ObjectKeyKind(only, where, context, configMaps);
 
-class ConfigMapKeyKind implements KindStore {
+/** The same in a Secret: for what the administrator lets fewer people read. */
+export const inSecretKey =
+  (only: string, where: ObjectKey): KindStoreFactory =>
+  (_, context) =>
+    new ObjectKeyKind(only, where, context, secrets);
+
+/** ConfigMaps and Secrets differ in how the text of a key stands in `data` only. */
+interface Container {
+  readonly resource: Resource;
+  encode(text: string): string;
+  decode(stored: string): string;
+}
+const configMaps: Container = { resource: CONFIG_MAPS, encode: (text) => text, decode: (stored) => stored };
+const secrets: Container = {
+  resource: SECRETS,
+  encode: (text) => new TextEncoder().encode(text).toBase64(),
+  decode: (stored) => Buffer.from(stored, "base64").toString(),
+};
+
+class ObjectKeyKind implements KindStore {
   readonly #only: string;
-  readonly #where: ConfigMapKey;
+  readonly #where: ObjectKey;
   readonly #context: KindContext;
   readonly #selection: Selection;
+  readonly #container: Container;
 
-  constructor(only: string, where: ConfigMapKey, context: KindContext) {
+  constructor(only: string, where: ObjectKey, context: KindContext, container: Container) {
+    this.#container = container;
     this.#only = only;
     this.#where = where;
     this.#context = context;
@@ -34,7 +55,10 @@ class ConfigMapKeyKind implements KindStore {
   }
 
   async list(): Promise<Listing> {
-    const { items, resourceVersion } = await this.#context.client.list<ConfigMap>(CONFIG_MAPS, this.#selection);
+    const { items, resourceVersion } = await this.#context.client.list<ConfigMap>(
+      this.#container.resource,
+      this.#selection,
+    );
     return { objects: items.flatMap((item) => this.#decode(item) ?? []), revision: asRevision(resourceVersion) };
   }
 
@@ -53,11 +77,11 @@ class ConfigMapKeyKind implements KindStore {
     if (found?.data?.[key] !== undefined) throw new TwillError("exists", "exists already");
     if (found !== undefined) return this.#swap(found, text);
     return this.#write((writeId) =>
-      client.create<ConfigMap>(CONFIG_MAPS, this.#where, {
+      client.create<ConfigMap>(this.#container.resource, this.#where, {
         apiVersion: "v1",
-        kind: "ConfigMap",
+        kind: this.#container.resource.kind,
         metadata: { name: own, namespace, annotations: { [WRITE]: writeId } },
-        data: { [key]: text },
+        data: { [key]: this.#container.encode(text) },
       }),
     );
   }
@@ -77,7 +101,7 @@ class ConfigMapKeyKind implements KindStore {
 
   async *watch(from: Revision, signal: AbortSignal): AsyncGenerator<WatchEvent> {
     const { client } = this.#context;
-    for await (const event of follow<ConfigMap>(client, CONFIG_MAPS, this.#selection, from, {
+    for await (const event of follow<ConfigMap>(client, this.#container.resource, this.#selection, from, {
       ...this.#context,
       signal,
     })) {
@@ -105,11 +129,11 @@ class ConfigMapKeyKind implements KindStore {
 
   #replace(found: ConfigMap, text: string | undefined): Promise<ConfigMap> {
     const { [this.#where.key]: _, ...others } = found.data ?? {};
-    const data = text === undefined ? others : { ...others, [this.#where.key]: text };
+    const data = text === undefined ? others : { ...others, [this.#where.key]: this.#container.encode(text) };
     return this.#once((writeId) => {
       const annotations = { ...found.metadata.annotations, [WRITE]: writeId };
       const body = { ...found, metadata: { ...found.metadata, annotations }, data };
-      return this.#context.client.update<ConfigMap>(CONFIG_MAPS, this.#where, body);
+      return this.#context.client.update<ConfigMap>(this.#container.resource, this.#where, body);
     });
   }
 
@@ -136,7 +160,7 @@ class ConfigMapKeyKind implements KindStore {
 
   async #find(): Promise<ConfigMap | undefined> {
     try {
-      return await this.#context.client.get<ConfigMap>(CONFIG_MAPS, this.#where);
+      return await this.#context.client.get<ConfigMap>(this.#container.resource, this.#where);
     } catch (error) {
       if (isCode(error, "not-found")) return undefined;
       throw error;
@@ -144,8 +168,9 @@ class ConfigMapKeyKind implements KindStore {
   }
 
   #decode({ metadata, data }: ConfigMap): StoredObject | undefined {
-    const text = data?.[this.#where.key];
-    if (typeof text !== "string") return undefined;
+    const stored = data?.[this.#where.key];
+    if (typeof stored !== "string") return undefined;
+    const text = this.#container.decode(stored);
     return { name: this.#only, value: new TextEncoder().encode(text), revision: asRevision(metadata.resourceVersion) };
   }
 
@@ -159,7 +184,7 @@ class ConfigMapKeyKind implements KindStore {
 
   #checkName(name: string): void {
     if (name === this.#only) return;
-    const where = `${describePlace(CONFIG_MAPS, this.#where)}: ${this.#where.key}`;
+    const where = `${describePlace(this.#container.resource, this.#where)}: ${this.#where.key}`;
     throw new TwillError("invalid", `only "${this.#only}" can be kept in ${where}`);
   }
 }
