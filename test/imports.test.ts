@@ -36,6 +36,10 @@ const layers: Readonly<Record<string, Layer>> = {
     may: ["src/base", "src/model", "src/backend"],
     why: "model → NodeState, a function of the current state",
   },
+  "src/switch": {
+    may: ["src/base", "src/model", "src/backend"],
+    why: "decides on what all nodes published; who publishes and applies is not its business",
+  },
   "src/render": { may: ["src/base", "src/model", "src/objects"], why: "NodeState → kernel objects, pure" },
   "src/kernel": {
     may: ["src/base", "src/wire", "src/objects"],
