@@ -263,6 +263,23 @@ test("an agent that is away: ADD, CHECK and GC answer 11, STATUS 50, DEL is queu
   expect(node.pending()).toBe(0);
 });
 
+test("pods that are gone without a DEL lose their addresses; one whose device was deleted by hand keeps them", async () => {
+  const node = testNode();
+  await node.start();
+  const [gone, damaged, well] = [testPod(), testPod(), testPod()];
+  for (const [id, pod] of Object.entries({ gone, damaged, well })) parsed(node.cni("ADD", id, pod));
+  const device = node.report().endpoints.find(({ key }) => key.containerId === "damaged")?.hostDevice ?? "";
+  node.netns.run("ip", "link", "del", device);
+  gone.close();
+  // The kernel takes a namespace's devices away a moment later.
+  const devices = () => node.leftovers().filter((name) => name.startsWith("twl"));
+  while (devices().length > 1) await Bun.sleep(20);
+  await node.stop();
+  await node.start();
+  expect(node.report().endpoints.map(({ key }) => key.containerId)).toEqual(["damaged", "well"]);
+  expect(node.cni("DEL", "gone", undefined)).toEqual({ status: 0, stdout: "" });
+});
+
 test("STATUS waits for an agent that is being replaced", async () => {
   const node = testNode();
   await node.start();

@@ -6,6 +6,7 @@ import { describeError } from "../../../src/base/errors.ts";
 import type { Log } from "../../../src/base/log.ts";
 import type { Mac } from "../../../src/base/mac.ts";
 import type { Problem } from "../../../src/base/problem.ts";
+import type { PodPlace } from "../../../src/insight/node-view.ts";
 import type { AttachmentConfig } from "../../../src/intent/cni/config.ts";
 import type { Assignment } from "../../../src/ipam/address-book.ts";
 import { closeFile } from "../../../src/kernel/file.ts";
@@ -14,6 +15,7 @@ import type { AttachmentKey } from "../../../src/model/attachment-key.ts";
 import { attachmentOf } from "./attachments.ts";
 import type { Books } from "./books.ts";
 import { encodeRecord, type PodRecord, recordOf } from "./pod-record.ts";
+import { vanishedPods } from "./vanished.ts";
 
 /** A pod's interface, for people. */
 export interface EndpointInfo {
@@ -59,6 +61,19 @@ export class Pods {
     });
   }
 
+  /** Pods that are attached, and where to look into them. */
+  places(): PodPlace[] {
+    return this.#records().map(({ pod, plan, attached, netns, attachment }) => ({
+      namespace: pod.podNamespace ?? "-",
+      name: pod.podName ?? plan.key.containerId,
+      addresses: plan.addresses.map(({ address }) => address),
+      ifname: plan.key.ifname,
+      netns,
+      attachment: attachment.type,
+      ...(attached.host === undefined ? {} : { hostDevice: attached.host.name }),
+    }));
+  }
+
   /**
    * After a start: an attachment whose ADD a crash interrupted is taken back, whatever had been made of it. Its record was on
    * disk before the kernel heard of it, so there is nothing else to look for.
@@ -75,8 +90,23 @@ export class Pods {
     }
   }
 
+  /** Frees the addresses of pods that are gone without a DEL. */
+  #releaseVanished(): void {
+    for (const { attachment, plan, attached, pod } of vanishedPods(this.#kernel.node.rtnl, this.#records())) {
+      const { key } = plan;
+      this.#log.warn("a pod is gone without a DEL: its addresses are free", {
+        ...key,
+        ...pod,
+        device: attached.host?.name,
+      });
+      attachmentOf(this.#kernel, attachment).detach(key, undefined);
+      this.#books.holding(key)?.release(key);
+    }
+  }
+
   /** Mends the node's side of all pods. Writes nothing when nothing is wrong. @returns what was mended, each a sentence. */
   repair(): readonly string[] {
+    this.#releaseVanished();
     const problems: Problem[] = [...this.#strangers()];
     const mended: string[] = [];
     const records = this.#records();
