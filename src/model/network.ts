@@ -1,5 +1,6 @@
 import type { Address, Family } from "../base/address.ts";
 import type { Prefix } from "../base/prefix.ts";
+import type { Standing } from "./live-switch.ts";
 
 /** The cluster's pod network as its administrator wrote it (net-conf.json), defaults filled in. */
 export interface ClusterNetwork {
@@ -61,4 +62,8 @@ export interface Lease {
   readonly underlays?: readonly Prefix[];
   /** Port on which the node's agent answers other agents, over its underlay addresses. */
   readonly peerPort?: number;
+  /** MTU of its underlay interface, bytes: for people, who want to know what a change would do there. */
+  readonly underlayMtu?: number;
+  /** By what it receives and sends while the cluster's configuration changes. Absent: it takes no part in that (flanneld). */
+  readonly standing?: Standing;
 }

@@ -38,6 +38,26 @@ describe("the nodes object", () => {
     expect(decodeLease(encodeLease(named))).toEqual(named);
   });
 
+  test("where it stands in a change of configuration, and the MTU of its underlay", () => {
+    const switching: Lease = {
+      ...lease,
+      underlayMtu: 1500,
+      standing: {
+        epoch: 7,
+        offers: [
+          { id: "6", backendType: "vxlan", backendData: { 4: { VNI: 1, VtepMAC: "c6:d2:32:6f:8f:44" } } },
+          { id: "7", backendType: "host-gw", backendData: {} },
+        ],
+        sends: "6",
+      },
+    };
+    expect(decodeLease(encodeLease(switching))).toEqual(switching);
+    const later = JSON.parse(text(switching));
+    later.standing.colour = "red";
+    later.standing.offers[0].colour = "red";
+    expect(decodeLease(bytes(later))).toEqual(switching);
+  });
+
   test("fields of a later writer are left alone, a later version is unsupported", () => {
     expect(decodeLease(bytes({ ...JSON.parse(stored), colour: "red" }))).toEqual(lease);
     expect(() => decodeLease(bytes({ version: 2, everything: "else" }))).toThrow(
@@ -54,6 +74,9 @@ describe("the nodes object", () => {
     [{ node: "a".repeat(254) }, "is not a node name"],
     [{ node: "" }, "is not a node name"],
     [{ id: "../x" }, "is not the id of a machine"],
+    [{ standing: { epoch: -1, offers: [], sends: "1" } }, "out of range"],
+    [{ standing: { epoch: 1, offers: [], sends: "../1" } }, "is not the id of a configuration"],
+    [{ standing: { epoch: 1, offers: [{ id: "1", backendType: "a b" }], sends: "1" } }, "is not the name of a backend"],
     [{ subnets: ["10.244.1.1/24"] }, "host bits set"],
     [{ subnets: ["127.0.0.0/8"] }, "loopback"],
     [{ subnets: ["0.0.0.0/0"] }, "cannot be a node's subnet"],

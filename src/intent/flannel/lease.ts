@@ -2,14 +2,40 @@ import { type Address, type Family, familyOf, parseAddress } from "../../base/ad
 import { TwillError } from "../../base/errors.ts";
 import { parseJson } from "../../base/json.ts";
 import { overlaps, type Prefix, parseStrictPrefix, prefixFamily } from "../../base/prefix.ts";
+import type { ConfigId, Standing } from "../../model/live-switch.ts";
 import type { Lease } from "../../model/network.ts";
-import { integer, list, object, plain, readObject, required, rootOf, text, writeObject, wrong } from "../schema.ts";
+import {
+  integer,
+  list,
+  object,
+  plain,
+  readObject,
+  required,
+  rootOf,
+  text,
+  type Values,
+  writeObject,
+  wrong,
+} from "../schema.ts";
 import { parseNodeName } from "../subdomain.ts";
 import { unusableFor } from "../unusable-network.ts";
 
 /** Version of the stored object, raised when a reader of the one before would misread it. */
 const version = 1;
 const maxLength = 1 << 16;
+
+const offer = {
+  id: required(text({ meaning: "Which configuration.", parse: parseConfigId })),
+  backendType: required(text({ meaning: "Its backend.", parse: parseBackendType })),
+  backendData: dataByFamily(),
+};
+const standing = {
+  epoch: required(integer({ min: 0, max: Number.MAX_SAFE_INTEGER, meaning: "Which target it follows." })),
+  offers: required(
+    list({ of: object({ fields: offer, unknown: "ignore" }), max: 64, meaning: "By what it receives." }),
+  ),
+  sends: required(text({ meaning: "By what it sends.", parse: parseConfigId })),
+};
 
 /**
  * A node's object in the datastore (kind `nodes`): its Lease. Other machines write it, so nothing in it is believed
@@ -22,13 +48,19 @@ const fields = {
   subnets: required(list({ of: text({ parse: parseSubnet }), max: 64, meaning: "Its pods' subnets." })),
   addresses: required(list({ of: text({ parse: parseUnderlay }), max: 2, meaning: "How to reach it." })),
   backendType: required(text({ meaning: "Backend that it runs.", parse: parseBackendType })),
-  backendData: object({
-    meaning: "What that backend tells its peers, by family.",
-    fields: { 4: plain({ meaning: "For IPv4." }), 6: plain({ meaning: "For IPv6." }) },
-  }),
+  backendData: dataByFamily(),
   underlays: list({ of: text({ parse: parseStrictPrefix }), max: 16, meaning: "Networks of its link." }),
   peerPort: integer({ min: 1, max: 65535, meaning: "UDP port on which its agent measures." }),
+  underlayMtu: integer({ min: 68, max: 1 << 24, meaning: "MTU of its underlay interface." }),
+  standing: object({ meaning: "Where it stands in a change of configuration.", fields: standing, unknown: "ignore" }),
 };
+
+function dataByFamily() {
+  return object({
+    meaning: "What that backend tells its peers, by family.",
+    fields: { 4: plain({ meaning: "For IPv4." }), 6: plain({ meaning: "For IPv6." }) },
+  });
+}
 
 export function encodeLease(lease: Lease): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(writeObject(fields, { version, ...lease })));
@@ -69,6 +101,20 @@ export function decodeLease(bytes: Uint8Array, source = "a node's lease"): Lease
     backendData: definedData(values.backendData?.[4], values.backendData?.[6]),
     ...(values.underlays !== undefined && { underlays: values.underlays }),
     ...(values.peerPort !== undefined && { peerPort: values.peerPort }),
+    ...(values.underlayMtu !== undefined && { underlayMtu: values.underlayMtu }),
+    ...(values.standing !== undefined && { standing: standingOf(values.standing) }),
+  };
+}
+
+function standingOf({ epoch, offers, sends }: Values<typeof standing>): Standing {
+  return {
+    epoch,
+    offers: offers.map(({ id, backendType, backendData }) => ({
+      id,
+      backendType,
+      backendData: definedData(backendData?.[4], backendData?.[6]),
+    })),
+    sends,
   };
 }
 
@@ -95,6 +141,12 @@ export function parseUnderlay(text: string): Address {
 function parseMachine(text: string): string {
   if (/^[0-9a-zA-Z-]{1,64}$/.test(text)) return text;
   throw new TwillError("invalid", `${JSON.stringify(text.slice(0, 80))} is not the id of a machine`);
+}
+
+/** A number, as the agents count targets; anything else that is short is as good to tell configurations apart. */
+export function parseConfigId(text: string): ConfigId {
+  if (/^[0-9a-zA-Z-]{1,64}$/.test(text)) return text;
+  throw new TwillError("invalid", `${JSON.stringify(text.slice(0, 80))} is not the id of a configuration`);
 }
 
 export function parseBackendType(text: string): string {

@@ -141,8 +141,14 @@ function readData(node: AnnotatedNode, family: Family): Partial<Record<Family, u
 function readOwn(node: AnnotatedNode, lease: Lease): Partial<Lease> {
   const own = decodeOwn(node);
   if (own === undefined || own.backendType !== lease.backendType || !same(own, lease)) return {};
-  const { id, underlays, peerPort } = own;
-  return { ...(id && { id }), ...(underlays && { underlays }), ...(peerPort && { peerPort }) };
+  const { id, underlays, peerPort, underlayMtu, standing } = own;
+  return {
+    ...(id && { id }),
+    ...(underlays && { underlays }),
+    ...(peerPort && { peerPort }),
+    ...(underlayMtu && { underlayMtu }),
+    ...(standing && { standing }),
+  };
 }
 
 /** Undefined as well for one of a later Twill, or damaged: the node is reached by what Flannel's annotations say. */
