@@ -24,6 +24,8 @@ const clusterPrograms = {
   ctr: { ...containerd, package: "github.com/containerd/containerd/v2/cmd/ctr" },
   pause: { module: "pause", package: ".", flags: "-s -w" },
 } as const;
+const cni = { module: "cni", flags: "-s -w" };
+const plugins = "github.com/containernetworking/plugins/plugins";
 /** Of others, to run beside Twill: built only for the tests that want them. */
 const peerPrograms = {
   flanneld: {
@@ -32,6 +34,13 @@ const peerPrograms = {
     flags: `-s -w -X github.com/flannel-io/flannel/pkg/version.Version=${FLANNEL_VERSION}`,
     cgo: true, // its backend udp
   },
+  cnitool: { ...cni, package: "github.com/containernetworking/cni/cnitool" },
+  bandwidth: { ...cni, package: `${plugins}/meta/bandwidth` },
+  portmap: { ...cni, package: `${plugins}/meta/portmap` },
+  sbr: { ...cni, package: `${plugins}/meta/sbr` },
+  tuning: { ...cni, package: `${plugins}/meta/tuning` },
+  multus: { module: "multus", package: "gopkg.in/k8snetworkplumbingwg/multus-cni.v4/cmd/multus", flags: "-s -w" },
+  helm: { module: "helm", package: "helm.sh/helm/v3/cmd/helm", flags: "-s -w" },
 } as const;
 const programs = { ...clusterPrograms, ...peerPrograms };
 export type Program = keyof typeof programs;
