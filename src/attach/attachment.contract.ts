@@ -4,6 +4,7 @@ import { type Family, familyOf } from "../base/address.ts";
 import { isCode } from "../base/errors.ts";
 import { parseMac } from "../base/mac.ts";
 import { parsePrefix } from "../base/prefix.ts";
+import { mainTable } from "../objects/route.ts";
 import {
   type AttachmentCase,
   failingKernel,
@@ -201,10 +202,37 @@ export function attachmentContract(which: AttachmentCase): void {
       const request = podRequest(which, a, 10);
       const attached = attachment.attach(request);
       attachment.attach(podRequest(which, b, 11));
-      attachment.setMtu(request.key, a.fd, 1400);
+      attachment.setMtu(request.key, a.fd, { device: 1400 });
       expect(a.rtnl.link("eth0")?.mtu).toBe(1400);
       if (attached.host !== undefined) expect(node.rtnl.link(attached.host.name)?.mtu).toBe(1400);
       for (const { address } of podRequest(which, b, 11).addresses) ping(a, address);
+    });
+
+    test("a running pod receives more than it sends, until it is told otherwise", () => {
+      const { attachment } = setUp();
+      const [a, b] = [podNetns(), podNetns()];
+      const request = podRequest(which, a, 10);
+      attachment.attach(request);
+      attachment.attach(podRequest(which, b, 11));
+      const peers = podRequest(which, b, 11).addresses;
+      const sends = () => {
+        const link = a.rtnl.link("eth0");
+        const routes = a.rtnl.routes({ device: link?.index ?? 0, table: mainTable });
+        const limits = routes.filter(({ destination }) => !destination.startsWith("fe80:")).map(({ mtu }) => mtu);
+        return { device: link?.mtu, limits: [...new Set(limits)] };
+      };
+      const before = sends();
+      expect(before).toEqual({ device: 1450, limits: [undefined] });
+      attachment.setMtu(request.key, a.fd, { device: 1500, sends: 1450 });
+      // The limit of IPv6 is one less: the growing device would have lifted it.
+      expect(sends().device).toBe(1500);
+      expect(sends().limits.filter((limit) => limit !== 1450 && limit !== 1449)).toEqual([]);
+      for (const { address } of peers) ping(a, address);
+      attachment.setMtu(request.key, a.fd, { device: 1500, sends: 1400 });
+      expect(sends()).toEqual({ device: 1500, limits: [1400] });
+      attachment.setMtu(request.key, a.fd, { device: 1400 });
+      expect(sends()).toEqual({ device: 1400, limits: [undefined] });
+      for (const { address } of peers) ping(a, address);
     });
 
     test("repair writes nothing when nothing is wrong, and names what is beyond repair", () => {

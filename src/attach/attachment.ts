@@ -2,8 +2,9 @@ import type { Address } from "../base/address.ts";
 import type { Mac } from "../base/mac.ts";
 import type { InterfaceAddress, Prefix } from "../base/prefix.ts";
 import type { AttachmentKey } from "../model/attachment-key.ts";
+import type { PodMtu } from "./pod-mtu.ts";
 
-export type { AttachmentKey };
+export type { AttachmentKey, PodMtu };
 
 export interface PodRoute {
   readonly destination: Prefix;
@@ -23,6 +24,8 @@ export interface AttachPlan {
   readonly routes: readonly PodRoute[];
   /** Bytes. */
   readonly mtu: number;
+  /** PodMtu.sends: set by setMtu after the pod was attached, for it begins later. */
+  readonly sendMtu?: number;
   /** Absent: one that follows from the key. */
   readonly mac?: Mac;
 }
@@ -76,8 +79,8 @@ export interface Attachment {
   check(request: AttachRequest, attached: Attached): readonly string[];
   /** Mends the node's side of these pods, e.g. after damage by hand; reads everything once and writes only differences. */
   repair(pods: readonly AttachedPod[]): Repair;
-  /** Both ends of a running pod. @throws TwillError `not-found` when there is no such interface. */
-  setMtu(key: AttachmentKey, netns: number | undefined, mtu: number): void;
+  /** Of a running pod. @throws TwillError `not-found` when there is no such interface. */
+  setMtu(key: AttachmentKey, netns: number | undefined, mtu: PodMtu): void;
   /** Host-side devices of ours that belong to no known key, by name: what a crash left. */
   strays(known: readonly AttachmentKey[]): readonly string[];
   /** Removes a device that `strays` named; nothing happens when it is gone. */

@@ -1,7 +1,7 @@
 import { TwillError } from "../base/errors.ts";
 import type { Link } from "../objects/link.ts";
 import type { AttachKernel, Namespace } from "./attach-kernel.ts";
-import type { AttachedLink, AttachmentKey, AttachRequest } from "./attachment.ts";
+import type { AttachedLink, AttachRequest } from "./attachment.ts";
 import { hostDeviceName, isHostDevice, macsOf, twillAlias } from "./host-device.ts";
 import { requireFreeName } from "./pod-interface.ts";
 
@@ -57,12 +57,6 @@ export function withVethPair<T>(
 export function deleteHostDevice(kernel: AttachKernel, name: string): void {
   const link = kernel.node.rtnl.link(name);
   if (link !== undefined && isHostDevice(link)) kernel.deleteLink(link.index);
-}
-
-/** Both ends: a veth drops what is longer than its receiving end's MTU, silently. */
-export function setVethMtu(kernel: AttachKernel, key: AttachmentKey, netns: number | undefined, mtu: number): void {
-  setLinkMtu(kernel.node, hostDeviceName(key), mtu);
-  if (netns !== undefined) kernel.inPod(netns, (pod) => setLinkMtu(pod, key.ifname, mtu));
 }
 
 export function setLinkMtu(namespace: Namespace, name: string, mtu: number): void {

@@ -104,13 +104,15 @@ export class CniService {
     try {
       const plan = podPlan(key, config, assigned, mac, this.#defaultMtu(config.attachment, context));
       const attached = attachment.attach({ ...plan, netns });
+      const fixedMtu = config.mtu !== undefined;
+      const sendMtu = fixedMtu || config.attachment.type === "macvlan" ? undefined : context.podSendMtu;
       const { podName, podNamespace, podUid } = environment.args;
       const record: PodRecord = {
         attachment: config.attachment,
-        plan,
+        plan: sendMtu === undefined ? plan : { ...plan, sendMtu },
         attached,
         netns: environment.netns ?? "",
-        fixedMtu: config.mtu !== undefined,
+        fixedMtu,
         pod: {
           ...(podName === undefined ? {} : { podName }),
           ...(podNamespace === undefined ? {} : { podNamespace }),
@@ -118,6 +120,7 @@ export class CniService {
         },
       };
       try {
+        if (sendMtu !== undefined) attachment.setMtu(key, netns, { device: plan.mtu, sends: sendMtu });
         assigned.book.confirm(key, encodeRecord(record));
       } catch (error) {
         attachment.detach(key, netns);

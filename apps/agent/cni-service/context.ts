@@ -6,6 +6,8 @@ export interface CniContext {
   readonly subnets: readonly Prefix[];
   /** Bytes: what the backend leaves. */
   readonly podMtu: number;
+  /** What pods may send, where that is less (PodMtu.sends). */
+  readonly podSendMtu?: number;
   /** Why no pod can be added now. Absent: the node is ready. */
   readonly notReady?: NotReady;
 }

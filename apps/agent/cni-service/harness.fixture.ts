@@ -53,7 +53,7 @@ pods.sweep();
 service.drainPending();
 mkdirSync(pendingFolder(options.socket), { recursive: true });
 watch(pendingFolder(options.socket), () => service.drainPending());
-pods.setMtu(options.mtu);
+pods.setMtu({ device: options.mtu });
 const mended = pods.repair();
 
 let calls = 0;

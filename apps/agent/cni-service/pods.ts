@@ -1,5 +1,5 @@
 import type { AttachKernel } from "../../../src/attach/attach-kernel.ts";
-import type { AttachedPod } from "../../../src/attach/attachment.ts";
+import type { AttachedPod, AttachPlan, PodMtu } from "../../../src/attach/attachment.ts";
 import { hostDeviceName, twillAlias } from "../../../src/attach/host-device.ts";
 import type { Address } from "../../../src/base/address.ts";
 import { describeError } from "../../../src/base/errors.ts";
@@ -144,14 +144,14 @@ export class Pods {
   }
 
   /** Both ends of every pod whose configuration does not fix the MTU. @returns how many changed. */
-  setMtu(mtu: number): number {
+  setMtu(mtu: PodMtu): number {
     const problems: Problem[] = [];
     let changed = 0;
     for (const book of this.#books.all()) {
       for (const assignment of book.list()) {
         if (assignment.state !== "ready") continue;
         const record = recordOf(assignment);
-        if (record.fixedMtu || record.attachment.type === "macvlan" || record.plan.mtu === mtu) continue;
+        if (record.fixedMtu || record.attachment.type === "macvlan" || hasMtu(record.plan, mtu)) continue;
         try {
           this.#setMtu(record, mtu);
           book.confirm(assignment.key, encodeRecord(withMtu(record, mtu)));
@@ -167,7 +167,7 @@ export class Pods {
     return changed;
   }
 
-  #setMtu({ attachment, plan, netns }: PodRecord, mtu: number): void {
+  #setMtu({ attachment, plan, netns }: PodRecord, mtu: PodMtu): void {
     const fd = openNetns(netns);
     try {
       attachmentOf(this.#kernel, attachment).setMtu(plan.key, fd, mtu);
@@ -200,14 +200,17 @@ export class Pods {
   }
 }
 
-function withMtu(record: PodRecord, mtu: number): PodRecord {
+const hasMtu = (plan: AttachPlan, { device, sends }: PodMtu): boolean => plan.mtu === device && plan.sendMtu === sends;
+
+function withMtu(record: PodRecord, { device: mtu, sends }: PodMtu): PodRecord {
   const { host, pod } = record.attached;
   const attached = {
     ...record.attached,
     pod: { ...pod, mtu },
     ...(host === undefined ? {} : { host: { ...host, mtu } }),
   };
-  return { ...record, plan: { ...record.plan, mtu }, attached };
+  const { sendMtu: _, ...plan } = record.plan;
+  return { ...record, plan: { ...plan, mtu, ...(sends === undefined ? {} : { sendMtu: sends }) }, attached };
 }
 
 function brokenPod(records: readonly PodRecord[], key: AttachmentKey, message: string): Problem {

@@ -10,13 +10,15 @@ import type {
   AttachmentKey,
   AttachPlan,
   AttachRequest,
+  PodMtu,
   Repair,
 } from "../attachment.ts";
 import { establish, type Fact, failing, hasMtu, isUp, readDevice, readDevices } from "../device-facts.ts";
 import { hostDeviceName, strayDevices, twillAlias } from "../host-device.ts";
 import { checkPod, configurePod, type PodInterface } from "../pod-interface.ts";
+import { setVethMtu } from "../pod-mtu.ts";
 import { resolveRoutes } from "../pod-routes.ts";
-import { attachedLink, deleteHostDevice, setLinkMtu, setVethMtu, withVethPair } from "../veth-pair.ts";
+import { attachedLink, deleteHostDevice, setLinkMtu, withVethPair } from "../veth-pair.ts";
 import { bridgeAddresses, ensureBridge, removeOtherGateways } from "./bridge-device.ts";
 
 export interface BridgeOptions {
@@ -130,8 +132,8 @@ export class BridgeAttachment implements Attachment {
     return [`the bridge ${bridge.name} had no pods any more`];
   }
 
-  setMtu(key: AttachmentKey, netns: number | undefined, mtu: number): void {
-    setLinkMtu(this.#kernel.node, this.#options.name, mtu);
+  setMtu(key: AttachmentKey, netns: number | undefined, mtu: PodMtu): void {
+    setLinkMtu(this.#kernel.node, this.#options.name, mtu.device);
     setVethMtu(this.#kernel, key, netns, mtu);
   }
 

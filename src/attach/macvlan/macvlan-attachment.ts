@@ -8,9 +8,11 @@ import type {
   AttachmentKey,
   AttachPlan,
   AttachRequest,
+  PodMtu,
   Repair,
 } from "../attachment.ts";
 import { checkPod, configurePod, type PodInterface, requireFreeName } from "../pod-interface.ts";
+import { limitRoutes } from "../pod-mtu.ts";
 import { resolveRoutes } from "../pod-routes.ts";
 import { attachedLink, requireLink, setLinkMtu } from "../veth-pair.ts";
 
@@ -99,9 +101,13 @@ export class MacvlanAttachment implements Attachment {
     return { mended: [], broken: [] };
   }
 
-  setMtu(key: AttachmentKey, netns: number | undefined, mtu: number): void {
-    this.#requireMaster(mtu);
-    if (netns !== undefined) this.#kernel.inPod(netns, (pod) => setLinkMtu(pod, key.ifname, mtu));
+  setMtu(key: AttachmentKey, netns: number | undefined, mtu: PodMtu): void {
+    this.#requireMaster(mtu.device);
+    if (netns === undefined) return;
+    this.#kernel.inPod(netns, (pod) => {
+      setLinkMtu(pod, key.ifname, mtu.device);
+      limitRoutes(pod, key.ifname, mtu);
+    });
   }
 
   strays(_known: readonly AttachmentKey[]): string[] {

@@ -11,13 +11,15 @@ import type {
   AttachmentKey,
   AttachPlan,
   AttachRequest,
+  PodMtu,
   Repair,
 } from "../attachment.ts";
 import { establish, failing, readDevice, readDevices } from "../device-facts.ts";
 import { hostDeviceName, strayDevices } from "../host-device.ts";
 import { checkPod, configurePod, type PodInterface } from "../pod-interface.ts";
+import { setVethMtu } from "../pod-mtu.ts";
 import { resolveRoutes } from "../pod-routes.ts";
-import { attachedLink, deleteHostDevice, setVethMtu, withVethPair } from "../veth-pair.ts";
+import { attachedLink, deleteHostDevice, withVethPair } from "../veth-pair.ts";
 import { podGateway4Prefix, routedGateways } from "./gateways.ts";
 import { routedHostFacts } from "./host-facts.ts";
 
@@ -92,7 +94,7 @@ export class RoutedAttachment implements Attachment {
     return { mended, broken };
   }
 
-  setMtu(key: AttachmentKey, netns: number | undefined, mtu: number): void {
+  setMtu(key: AttachmentKey, netns: number | undefined, mtu: PodMtu): void {
     setVethMtu(this.#kernel, key, netns, mtu);
   }
 
