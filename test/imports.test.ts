@@ -61,7 +61,7 @@ const layers: Readonly<Record<string, Layer>> = {
     why: "a protocol, not what answers it",
   },
   "src/insight": {
-    may: ["src/base", "src/model", "src/compile", "src/wire", "src/kernel", "src/rpc"],
+    may: ["src/base", "src/model", "src/objects", "src/compile", "src/wire", "src/kernel", "src/rpc"],
     why: "answers from model, NodeState and kernel; changes nothing",
   },
 };

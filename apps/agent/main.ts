@@ -18,6 +18,7 @@ import { Agent } from "./agent.ts";
 import { makeFolders } from "./files.ts";
 import { startHealthServer } from "./health.ts";
 import { ClusterNodes } from "./kubernetes/cluster-nodes.ts";
+import { type LookService, lookService } from "./look-service.ts";
 import { metricsOf } from "./metrics-of-agent.ts";
 import { NodeMemory } from "./node-file.ts";
 import { type AgentOptions, agentFlags, agentOptions } from "./options.ts";
@@ -49,7 +50,7 @@ async function run(options: AgentOptions, log: RootLog): Promise<void> {
   ]);
 
   const poller = new ThreadPoller();
-  const parts: { agent?: Agent; pods?: Pods; peers?: Peers } = {};
+  const parts: { agent?: Agent; pods?: Pods; peers?: Peers; looks?: LookService } = {};
   const started = <T>(part: T | undefined): T => {
     if (part === undefined)
       throw new TwillError("unavailable", "the agent is starting", { remedy: "try again in a moment" });
@@ -65,6 +66,7 @@ async function run(options: AgentOptions, log: RootLog): Promise<void> {
       status: () => status(),
       endpoints: () => started(parts.pods).endpoints(),
       routes: () => routesOf(started(parts.agent), rtnl),
+      look: (call) => started(parts.looks).look(call),
       logLevel: ({ level }) => {
         if (level !== undefined) log.setLevel(level);
         return { level: log.level() };
@@ -102,7 +104,8 @@ async function run(options: AgentOptions, log: RootLog): Promise<void> {
     random: systemRandom,
     log,
   });
-  Object.assign(parts, { agent, pods, peers });
+  const looks = lookService(options, { agent, pods, rtnl, store, clock, random: systemRandom, log });
+  Object.assign(parts, { agent, pods, peers, looks });
   const status = () =>
     statusOf({ options, agent: started(parts.agent), pods, prober: () => peers.prober, startedAt, now: clock.now });
 
@@ -125,6 +128,7 @@ async function run(options: AgentOptions, log: RootLog): Promise<void> {
     await health?.stop();
     server.close();
     peers.stop();
+    looks.stop();
     pods.stop();
     await agent.stop();
     process.exit(0);

@@ -5,6 +5,7 @@ import { TwillError } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
 import { contains, type Prefix } from "../../src/base/prefix.ts";
 import type { Problem } from "../../src/base/problem.ts";
+import type { PodPlace } from "../../src/insight/node-view.ts";
 import { type Boot, systemBoot } from "../../src/ipam/boot.ts";
 import type { RtnlEvent } from "../../src/kernel/rtnl.ts";
 import type { EndpointStatus } from "../../src/model/status.ts";
@@ -23,6 +24,8 @@ import type { AgentOptions } from "./options.ts";
 export interface PodNetwork {
   readonly subnets: readonly Prefix[];
   readonly podMtu: number;
+  /** What pods may send, where that is less. */
+  readonly podSendMtu?: number;
 }
 
 export interface PodsOptions {
@@ -74,6 +77,7 @@ export class Pods {
       context: () => ({
         subnets: this.#network?.subnets ?? [],
         podMtu: this.#network?.podMtu ?? 1500,
+        ...(this.#network?.podSendMtu === undefined ? {} : { podSendMtu: this.#network.podSendMtu }),
         ...(this.#notReady === undefined ? {} : { notReady: this.#notReady }),
       }),
       pendingFolder: pending,
@@ -109,9 +113,10 @@ export class Pods {
     const before = this.#network;
     this.#network = network;
     this.#books.ofNode(network.subnets);
-    if (before?.podMtu === network.podMtu) return;
-    const changed = this.#table.setMtu(network.podMtu);
-    if (changed > 0) this.#parts.log.info("pods have a new MTU", { mtu: network.podMtu, pods: changed });
+    const { podMtu: device, podSendMtu: sends } = network;
+    if (before?.podMtu === device && before.podSendMtu === sends) return;
+    const changed = this.#table.setMtu({ device, ...(sends === undefined ? {} : { sends }) });
+    if (changed > 0) this.#parts.log.info("pods have a new MTU", { mtu: device, sends, pods: changed });
     if (before === undefined) this.#repair();
   }
 
@@ -131,6 +136,11 @@ export class Pods {
   uses(subnet: Prefix): boolean {
     const assignments = this.#books.all().flatMap((book) => book.list());
     return assignments.some(({ addresses }) => addresses.some((address) => contains(subnet, address)));
+  }
+
+  /** Where the pods are to be found, for who looks into them. */
+  places(): readonly PodPlace[] {
+    return this.#table.places();
   }
 
   endpoints(): readonly EndpointStatus[] {

@@ -8,6 +8,7 @@ import { convertCommand } from "./convert-command.ts";
 import { deleteCommand } from "./delete-command.ts";
 import { installCni } from "./install-cni-command.ts";
 import { labCommand } from "./lab-command.ts";
+import { traceCommand } from "./trace-command.ts";
 import { uninstall } from "./uninstall-command.ts";
 
 const printed = (name: string, summary: string, text: () => string): Command =>
@@ -44,6 +45,7 @@ const root: Command = {
   summary: "Twill: the pod network of a Kubernetes cluster, whole",
   subcommands: [
     status,
+    traceCommand,
     get,
     config,
     convertCommand,

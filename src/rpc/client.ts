@@ -10,6 +10,8 @@ export interface CallOptions {
   readonly descriptors?: readonly number[];
   /** Milliseconds for the whole exchange. */
   readonly timeout: number;
+  /** Bytes of the answer. 1 MiB unless given. */
+  readonly maximumMessage?: number;
 }
 
 /**

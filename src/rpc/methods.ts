@@ -15,6 +15,8 @@ export interface Methods {
   readonly endpoints: { readonly params: NoParams; readonly result: readonly EndpointStatus[] };
   /** Routes to other nodes, as wanted and as the kernel holds them. */
   readonly routes: { readonly params: NoParams; readonly result: readonly RouteStatus[] };
+  /** A question of `twill trace`, `doctor`, `capture` or `bundle` (src/insight), about this node or another one. */
+  readonly look: { readonly params: LookCall; readonly result: unknown };
   /** Sets the level of the agent's log when one is given. */
   readonly logLevel: { readonly params: { readonly level?: Level }; readonly result: { readonly level: Level } };
 }
@@ -23,6 +25,14 @@ export type NoParams = Readonly<Record<string, never>>;
 export type Method = keyof Methods;
 export type Params<M extends Method> = Methods[M]["params"];
 export type Result<M extends Method> = Methods[M]["result"];
+
+export interface LookCall {
+  /** Absent: this node. */
+  readonly node?: string;
+  readonly question: string;
+  /** Checked by who answers. */
+  readonly params: unknown;
+}
 
 export interface CniCall {
   /** CNI_COMMAND, CNI_CONTAINERID… as the runtime set them. */
@@ -52,6 +62,12 @@ export const readParams: { readonly [M in Method]: (params: unknown) => Params<M
   status: () => ({}),
   endpoints: () => ({}),
   routes: () => ({}),
+  look: (params) => {
+    const { node, question, params: asked = {} } = fieldsOf(params);
+    if (typeof question !== "string") throw wrong("question is not a text");
+    if (node !== undefined && typeof node !== "string") throw wrong("node is not a text");
+    return { question, params: asked, ...(node === undefined ? {} : { node }) };
+  },
   logLevel: (params) => {
     const { level } = fieldsOf(params);
     if (level === undefined) return {};

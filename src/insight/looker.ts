@@ -1,0 +1,163 @@
+import { tryAddress } from "../base/address.ts";
+import { hex } from "../base/bytes.ts";
+import type { Clock } from "../base/clock.ts";
+import { TwillError } from "../base/errors.ts";
+import type { Random } from "../base/random.ts";
+import { closeFile } from "../kernel/file.ts";
+import { openNetns } from "../kernel/netns.ts";
+import type { Nft } from "../kernel/nft.ts";
+import type { Rtnl } from "../kernel/rtnl.ts";
+import { openRtnl } from "../kernel/rtnl-socket.ts";
+import { kernelSysctls, type Sysctls } from "../kernel/sysctl.ts";
+import { type KernelView, readKernel } from "./kernel-view.ts";
+import { type NodeView, type PodPlace, type PodView, podId } from "./node-view.ts";
+import { packetFilter } from "./packet-filter.ts";
+import { probe } from "./probe.ts";
+import type { Answer, Asked, Question } from "./questions.ts";
+import { walk } from "./walk.ts";
+import { Watch } from "./watch.ts";
+
+export interface LookerOptions {
+  readonly node: string;
+  readonly rtnl: Rtnl;
+  readonly sysctls: Sysctls;
+  readonly nft: Nft;
+  /** As it is now. */
+  readonly pods: () => readonly PodPlace[];
+  readonly underlay: () => string | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** Watches that nobody ended are forgotten so long after their time. */
+const forgetAfterMs = 60_000;
+const maximumWatches = 16;
+
+/** Answers questions about this node: inside its agent, or inside the command line where the agent is away. */
+export class Looker {
+  readonly #options: LookerOptions;
+  readonly #watches = new Map<string, { readonly watch: Watch; readonly until: number }>();
+
+  constructor(options: LookerOptions) {
+    this.#options = options;
+  }
+
+  /** The node as it is now; pods' namespaces are read when they are asked for. */
+  view(): NodeView {
+    const { node, rtnl, sysctls, nft, pods, underlay } = this.#options;
+    return {
+      node,
+      kernel: readKernel(rtnl, sysctls, nft),
+      pods: pods().map(lazyPod),
+      underlay: underlay(),
+    };
+  }
+
+  readonly answers: { readonly [Q in Question]: (asked: Asked<Q>) => Answer<Q> | Promise<Answer<Q>> } = {
+    find: ({ pod }) => this.#find(pod),
+    walk: ({ entry, packet }) => walk(this.view(), entry, packet),
+    probe: ({ pod, ...request }) => this.#inPod(pod, (netns) => probe(netns, request)),
+    watch: ({ places, hosts, vxlanPorts, program, ...limits }) => {
+      this.#forget();
+      if (this.#watches.size >= maximumWatches) {
+        throw new TwillError("exhausted", `${maximumWatches} captures run on this node already`, {
+          operation: "watch",
+          object: this.#options.node,
+          remedy: "wait until one ends",
+        });
+      }
+      const filter = packetFilter({ hosts, vxlanPorts }, program);
+      const where = places.map(({ pod, device }) =>
+        pod === undefined ? { device } : { device, netns: this.#pod(pod).netns },
+      );
+      const { clock, random } = this.#options;
+      const id = hex(random.bytes(8));
+      const watch = new Watch(where, filter, limits, clock);
+      this.#watches.set(id, { watch, until: clock.monotonic() + limits.milliseconds + forgetAfterMs });
+      return { id };
+    },
+    watched: ({ id }) => {
+      const found = this.#watches.get(id);
+      if (found === undefined) throw new TwillError("not-found", "this capture is over", { operation: "end capture" });
+      this.#watches.delete(id);
+      return found.watch.stop();
+    },
+  };
+
+  /** Lets go of all devices. */
+  close(): void {
+    for (const { watch } of this.#watches.values()) watch.stop();
+    this.#watches.clear();
+  }
+
+  #forget(): void {
+    const now = this.#options.clock.monotonic();
+    for (const [id, { watch, until }] of this.#watches) {
+      if (now < until) continue;
+      watch.stop();
+      this.#watches.delete(id);
+    }
+  }
+
+  #find(text: string): readonly PodPlace[] {
+    const address = tryAddress(text);
+    return this.#options
+      .pods()
+      .filter((pod) =>
+        address !== undefined ? pod.addresses.includes(address) : podId(pod) === text || pod.name === text,
+      );
+  }
+
+  #pod(id: string): PodPlace {
+    const [pod] = this.#find(id);
+    if (pod !== undefined) return pod;
+    throw new TwillError("not-found", "there is no such pod on this node", {
+      operation: "look at pod",
+      object: id,
+      remedy: "twill get endpoints lists them",
+    });
+  }
+
+  async #inPod<T>(id: string | undefined, work: (netns: number | undefined) => Promise<T>): Promise<T> {
+    if (id === undefined) return work(undefined);
+    const netns = openNetns(this.#pod(id).netns);
+    try {
+      return await work(netns);
+    } finally {
+      closeFile(netns);
+    }
+  }
+}
+
+function lazyPod(place: PodPlace): PodView {
+  let read = false;
+  let kernel: KernelView | undefined;
+  return {
+    ...place,
+    get kernel() {
+      if (!read) kernel = readPod(place.netns);
+      read = true;
+      return kernel;
+    },
+  };
+}
+
+function readPod(path: string): KernelView | undefined {
+  let netns: number;
+  try {
+    netns = openNetns(path);
+  } catch (error) {
+    if (error instanceof TwillError) return undefined;
+    throw error;
+  }
+  try {
+    const rtnl = openRtnl({ netns });
+    try {
+      return readKernel(rtnl, kernelSysctls(netns));
+    } finally {
+      rtnl.close();
+    }
+  } finally {
+    closeFile(netns);
+  }
+}

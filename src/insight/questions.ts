@@ -1,0 +1,181 @@
+import { type Address, parseAddress } from "../base/address.ts";
+import { TwillError } from "../base/errors.ts";
+import { parseMac } from "../base/mac.ts";
+import type { BpfProgram } from "../wire/bpf.ts";
+import type { Encapsulation, Entry, Leg } from "./leg.ts";
+import type { PodPlace } from "./node-view.ts";
+import type { ProbeOutcome, ProbeRequest } from "./probe.ts";
+import type { ProbePacket } from "./probe-packet.ts";
+import type { WatchResult } from "./watch.ts";
+
+/**
+ * What one node can be asked, by its own command line or by another node's agent. Nothing here changes the node; what is sent
+ * or watched is bounded. Each question checks its parameters, for they come from outside.
+ */
+export interface Questions {
+  /** The pods whose name ("namespace/name", or the name alone) or address this is. */
+  readonly find: { readonly params: { readonly pod: string }; readonly result: readonly PodPlace[] };
+  /** What the node's kernel would do with a packet. */
+  readonly walk: { readonly params: { readonly entry: Entry; readonly packet: ProbePacket }; readonly result: Leg };
+  /** One packet, and whether it was answered. */
+  readonly probe: { readonly params: ProbeFrom; readonly result: ProbeOutcome };
+  readonly watch: { readonly params: WatchRequest; readonly result: { readonly id: string } };
+  /** Ends a watch. */
+  readonly watched: { readonly params: { readonly id: string }; readonly result: WatchResult };
+}
+export type Question = keyof Questions;
+export type Asked<Q extends Question> = Questions[Q]["params"];
+export type Answer<Q extends Question> = Questions[Q]["result"];
+
+export interface ProbeFrom extends ProbeRequest {
+  /** "namespace/name"; absent: from the node itself. */
+  readonly pod?: string;
+}
+
+export interface WatchRequest {
+  readonly places: readonly { readonly pod?: string; readonly device: string }[];
+  /** One or two: packetFilter. */
+  readonly hosts: readonly [Address] | readonly [Address, Address];
+  readonly vxlanPorts: readonly number[];
+  /** tcpdump's filter, compiled. */
+  readonly program?: BpfProgram;
+  readonly milliseconds: number;
+  readonly bytes: number;
+  readonly snapLength: number;
+}
+
+/** Bounds of what one question may ask for. */
+export const limits = {
+  places: 64,
+  milliseconds: 300_000,
+  bytes: 8 << 20,
+  snapLength: 65_535,
+  probeTimeout: 10_000,
+  size: 65_535,
+};
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const wrong = (message: string): TwillError => new TwillError("invalid", message, { operation: "read question" });
+
+function fieldsOf(value: unknown): Fields {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrong("an object was expected");
+  return value as Fields;
+}
+
+function textOf(value: unknown, what: string, pattern: RegExp): string {
+  if (typeof value !== "string" || !pattern.test(value))
+    throw wrong(`${what} is ${JSON.stringify(value)?.slice(0, 60)}`);
+  return value;
+}
+
+function numberOf(value: unknown, what: string, minimum: number, maximum: number): number {
+  if (typeof value !== "number" || !Number.isInteger(value) || value < minimum || value > maximum)
+    throw wrong(`${what} is ${JSON.stringify(value)?.slice(0, 60)}, not ${minimum} to ${maximum}`);
+  return value;
+}
+
+function listOf(value: unknown, what: string, maximum: number): readonly unknown[] {
+  if (!Array.isArray(value) || value.length > maximum) throw wrong(`${what} is not a list of at most ${maximum}`);
+  return value;
+}
+
+const address = (value: unknown): Address => parseAddress(textOf(value, "address", /^[0-9a-f.:]{2,45}$/));
+const optional = <T, K extends string>(key: K, value: unknown, read: (value: unknown) => T): { [P in K]?: T } =>
+  (value === undefined ? {} : { [key]: read(value) }) as { [P in K]?: T };
+
+/** Kubernetes names (RFC 1123), the namespace before the slash; runtimes without them leave "-". */
+const podName = /^[-a-z0-9.]{1,253}(\/[-a-z0-9.]{1,253})?$/;
+/** IFNAMSIZ, and what the kernel allows (dev_valid_name). */
+const deviceName = /^[^\s/:]{1,15}$/;
+const port = (value: unknown): number => numberOf(value, "port", 1, 65_535);
+const pod = (value: unknown): string => textOf(value, "pod", podName);
+
+/** Parameters as they came, checked. @throws TwillError `invalid`. */
+export const readAsked: { readonly [Q in Question]: (params: unknown) => Asked<Q> } = {
+  find: (params) => ({ pod: textOf(fieldsOf(params).pod, "pod", /^[-a-z0-9.:/]{1,507}$/) }),
+  walk: (params) => {
+    const { entry, packet } = fieldsOf(params);
+    return { entry: readEntry(entry), packet: readPacket(packet) };
+  },
+  probe: (params) => {
+    const fields = fieldsOf(params);
+    return {
+      destination: address(fields.destination),
+      protocol: protocol(fields.protocol),
+      timeout: numberOf(fields.timeout, "timeout", 1, limits.probeTimeout),
+      ...optional("source", fields.source, address),
+      ...optional("pod", fields.pod, pod),
+      ...optional("port", fields.port, port),
+      ...optional("size", fields.size, (size) => numberOf(size, "size", 28, limits.size)),
+    };
+  },
+  watch: (params) => {
+    const fields = fieldsOf(params);
+    const [first, second, ...more] = listOf(fields.hosts, "hosts", 2).map(address);
+    if (first === undefined || more.length > 0) throw wrong("one or two hosts can be watched");
+    return {
+      places: listOf(fields.places, "places", limits.places).map((place) => {
+        const { pod: inside, device } = fieldsOf(place);
+        return { device: textOf(device, "device", deviceName), ...optional("pod", inside, pod) };
+      }),
+      hosts: second === undefined ? [first] : [first, second],
+      vxlanPorts: listOf(fields.vxlanPorts, "ports", 4).map(port),
+      milliseconds: numberOf(fields.milliseconds, "milliseconds", 1, limits.milliseconds),
+      bytes: numberOf(fields.bytes, "bytes", 1, limits.bytes),
+      snapLength: numberOf(fields.snapLength, "snapLength", 14, limits.snapLength),
+      ...optional("program", fields.program, readProgram),
+    };
+  },
+  watched: (params) => ({ id: textOf(fieldsOf(params).id, "id", /^[0-9a-f]{16}$/) }),
+};
+
+const protocol = (value: unknown): ProbePacket["protocol"] => {
+  const known = (["icmp", "tcp", "udp"] as const).find((candidate) => candidate === value);
+  if (known === undefined) throw wrong("the protocol is none of icmp, tcp, udp");
+  return known;
+};
+
+/** The kernel checks the program itself (bpf_check_classic); here only that every number fits its field. */
+const readProgram = (value: unknown): BpfProgram =>
+  listOf(value, "program", 4096).map((step) => {
+    const { code, jt, jf, k } = fieldsOf(step);
+    return {
+      code: numberOf(code, "code", 0, 0xffff),
+      jt: numberOf(jt, "jt", 0, 0xff),
+      jf: numberOf(jf, "jf", 0, 0xff),
+      k: numberOf(k, "k", 0, 0xffff_ffff),
+    };
+  });
+
+function readPacket(value: unknown): ProbePacket {
+  const fields = fieldsOf(value);
+  return {
+    source: address(fields.source),
+    destination: address(fields.destination),
+    protocol: protocol(fields.protocol),
+    size: numberOf(fields.size, "size", 20, limits.size),
+    ...optional("sourcePort", fields.sourcePort, port),
+    ...optional("destinationPort", fields.destinationPort, port),
+    ...(fields.reply === true ? { reply: true } : {}),
+  };
+}
+
+function readEntry(value: unknown): Entry {
+  const fields = fieldsOf(value);
+  if (fields.from === "pod") return { from: "pod", pod: pod(fields.pod) };
+  if (fields.from === "node") return { from: "node" };
+  if (fields.from !== "wire") throw wrong("a packet comes from a pod, the node or the wire");
+  return { from: "wire", ...optional("encapsulation", fields.encapsulation, readEncapsulation) };
+}
+
+function readEncapsulation(value: unknown): Encapsulation {
+  const fields = fieldsOf(value);
+  return {
+    vni: numberOf(fields.vni, "VNI", 0, 0xff_ffff),
+    port: port(fields.port),
+    local: address(fields.local),
+    remote: address(fields.remote),
+    destinationMac: parseMac(textOf(fields.destinationMac, "MAC", /^[0-9a-f:]{17}$/)),
+  };
+}
