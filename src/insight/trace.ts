@@ -141,6 +141,12 @@ class Sightings {
     return found?.blind === undefined ? found : undefined;
   }
 
+  /** A place that is not on the way, as far as the state tells it, where the request was seen all the same. */
+  beyond(hops: readonly Hop[]): Sighting | undefined {
+    const known = new Set(hops.flatMap(({ node, watch }) => (watch === undefined ? [] : [placeId(node, watch)])));
+    return [...this.#byPlace].find(([id, { request }]) => request && !known.has(id))?.[1];
+  }
+
   /** Hops of a way that can be watched, cut behind the last at which it was seen. */
   split(
     hops: readonly Hop[],
@@ -164,16 +170,19 @@ function judge(request: Way, reply: Way, probe: ProbeOutcome, seen: Sightings): 
     return { ok: true, answer, differences };
   }
   const going = seen.split(request.hops, "request");
-  if (going.next !== undefined || going.last === undefined) return lost("the probe", request, going, seen, probe);
+  const beyond = seen.beyond(request.hops);
+  const stopped = stopOf(request) !== undefined && beyond === undefined;
+  if (stopped || going.next !== undefined || going.last === undefined)
+    return lost("the probe", request, going, seen, probe);
   const coming = seen.split(reply.hops, "reply");
-  if (coming.next === undefined && reply.hops.length > 0 && coming.last !== undefined)
+  if (coming.last === undefined && stopOf(reply) === undefined) return unanswered(request, going.last);
+  if (coming.next === undefined && coming.last !== undefined && stopOf(reply) === undefined)
     return {
       ok: false,
       answer: "the answer came back to the pod, and the pod did not take it",
-      remedy: "look at the pod's own firewall",
+      remedy: "look at the pod's own firewall and routes",
       differences: [],
     };
-  if (coming.last === undefined) return unanswered(request, reply, seen, probe);
   return lost("the answer", reply, coming, seen, probe);
 }
 
@@ -211,20 +220,17 @@ function lost(
   return { ok: false, answer: `${where}${error}${told}`, remedy: between(last, next), ...at, differences };
 }
 
-function unanswered(request: Way, reply: Way, seen: Sightings, probe: ProbeOutcome): Judgement {
-  const stop = stopOf(reply);
-  if (stop !== undefined) return lost("the answer", reply, { last: undefined, next: undefined }, seen, probe);
-  const last = request.hops.findLast(({ watch }) => watch !== undefined);
-  const where = last === undefined ? "" : `${last.node} ${last.place}`;
-  const answer =
-    request.end.to === "outside"
-      ? "the probe left the cluster, and nothing came back"
-      : "the probe arrived, and nothing answers";
-  const remedy =
-    request.end.to === "outside"
+function unanswered(request: Way, last: Hop): Judgement {
+  const outside = request.end.to === "outside";
+  return {
+    ok: false,
+    answer: outside ? "the probe left the cluster, and nothing came back" : "the probe arrived, and nothing answers",
+    remedy: outside
       ? "look beyond the nodes: the router, or the other end"
-      : "look at the program in the pod: is it listening, and on this address?";
-  return { ok: false, answer, remedy, lastSeen: where, differences: [] };
+      : "look at the program in the pod: is it listening, and on this address?",
+    lastSeen: `${last.node} ${last.place}`,
+    differences: [],
+  };
 }
 
 /** What lies between two devices, for a person who has to look there. */

@@ -341,7 +341,12 @@ class Walk {
     }
     this.#hook("input", "input", passHook(kernel.ruleset, "input", context));
     const tunnel = kernel.links.find(
-      ({ kind }) => kind.type === "vxlan" && kind.vni === encapsulation.vni && kind.port === encapsulation.port,
+      // Both families' devices may have one VNI and port.
+      ({ kind }) =>
+        kind.type === "vxlan" &&
+        kind.vni === encapsulation.vni &&
+        kind.port === encapsulation.port &&
+        familyOf(kind.local ?? encapsulation.remote) === familyOf(encapsulation.remote),
     );
     if (tunnel === undefined)
       return this.#stop(
