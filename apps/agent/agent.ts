@@ -6,7 +6,7 @@ import type { RootLog } from "../../src/base/log.ts";
 import type { Mac } from "../../src/base/mac.ts";
 import type { Problem } from "../../src/base/problem.ts";
 import type { Random } from "../../src/base/random.ts";
-import { compile } from "../../src/compile/compile.ts";
+import { Compiler } from "../../src/compile/compiler.ts";
 import { decodeLease, encodeLease } from "../../src/intent/flannel/lease.ts";
 import type { Ethtool } from "../../src/kernel/ethtool.ts";
 import type { Nft } from "../../src/kernel/nft.ts";
@@ -15,7 +15,7 @@ import type { Rtnl, RtnlEvent } from "../../src/kernel/rtnl.ts";
 import { kernelSysctls } from "../../src/kernel/sysctl.ts";
 import type { ClusterNetwork, Lease } from "../../src/model/network.ts";
 import type { LocalNode, Underlay } from "../../src/model/node.ts";
-import type { NodeState } from "../../src/model/node-state.ts";
+import { type NodeState, problemsOf } from "../../src/model/node-state.ts";
 import { rangeList } from "../../src/model/ranges.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
 import { Reflector } from "../../src/store/reflector.ts";
@@ -71,6 +71,7 @@ export class Agent {
   readonly #parts: AgentParts;
   readonly #source: NetworkSource;
   readonly #nodes: Reflector<Lease>;
+  readonly #compiler: Compiler;
   readonly #subnets: SubnetSource;
   readonly #advertiser: Advertiser;
   readonly #dataplane: Dataplane;
@@ -84,7 +85,6 @@ export class Agent {
   #dirty = false;
   #stopped = false;
   #claimedFor: ClusterNetwork | undefined;
-  #state: NodeState | undefined;
   #waitingFor: readonly string[] = ["the first look at the cluster"];
   /** The kernel would refuse one write after the other; this says why, once. */
   readonly #lacking = missingCapabilities();
@@ -118,6 +118,7 @@ export class Agent {
       log,
       cache: nodesCache,
       onChange: (deltas) => {
+        for (const { name } of deltas) this.#compiler.mark(name);
         if (deltas.some((delta) => delta.name === options.nodeName)) this.#advertiser.recheck();
         this.#mark();
       },
@@ -127,6 +128,7 @@ export class Agent {
       },
       onUndecodable: update,
     });
+    this.#compiler = new Compiler(this.#nodes);
     this.#subnets = this.#subnetSource(update);
     this.#advertiser = new Advertiser({
       store,
@@ -164,7 +166,7 @@ export class Agent {
     return this.#waitingFor;
   }
   get state(): NodeState | undefined {
-    return this.#state;
+    return this.#compiler.state;
   }
   get underlay(): Underlay | undefined {
     return this.#underlay.found;
@@ -195,9 +197,9 @@ export class Agent {
       ...[...this.#nodes.undecodable].map(([name, error]) => problemOf(`node ${name}`, error)),
       ...this.#subnets.problems,
       ...this.#advertiser.problems,
-      ...(this.#state?.problems ?? []),
+      ...(this.state === undefined ? [] : problemsOf(this.state)),
       ...this.#dataplane.problems,
-      ...this.#firewall.problems(this.#state?.masquerade?.networks ?? []),
+      ...this.#firewall.problems(this.state?.own.masquerade?.networks ?? []),
       ...(this.#extension?.problems ?? []),
       ...this.#parts.pods.problems,
       ...this.#files.problems,
@@ -273,13 +275,12 @@ export class Agent {
       this.#advertiser.set(ownLease(network, local, options, memory, cluster?.own?.overwritten));
 
     if (this.#nodes.state === "starting") return void waiting.push("the list of nodes from the datastore");
-    const state = compile(network, local, [...this.#nodes.objects().values()], { masquerade: options.ipMasq });
-    this.#state = state;
-    this.#dataplane.setState(state, { complete: this.#nodes.state !== "cached" });
-    if (state.commands !== undefined) this.#extension?.update(state.commands);
-    this.#files.writeSubnetEnv(network, state);
-    pods.setNetwork({ subnets, podMtu: state.podMtu });
-    peers.setLeases(this.#nodes.objects().values(), state.tunnels.length > 0);
+    const { state, change } = this.#compiler.update({ network, local, masquerade: options.ipMasq });
+    this.#dataplane.change(change, { complete: this.#nodes.state !== "cached" });
+    if (network.backend.type === "extension") this.#extension?.change(change);
+    peers.change(change);
+    this.#files.writeSubnetEnv(network, state.own);
+    pods.setNetwork({ subnets, podMtu: state.own.podMtu });
     if (!this.#dataplane.synced) waiting.push("the kernel's state to be brought up to date");
   }
 

@@ -10,7 +10,7 @@ import type { Poller } from "../../src/kernel/poller.ts";
 import type { Rtnl, RtnlEvent } from "../../src/kernel/rtnl.ts";
 import { type RtnlWatch, watchRtnl } from "../../src/kernel/rtnl-watch.ts";
 import type { Sysctls } from "../../src/kernel/sysctl.ts";
-import type { NodeState } from "../../src/model/node-state.ts";
+import type { Masquerade, StateChange } from "../../src/model/node-state.ts";
 import { masqueradeTable, twillTable } from "../../src/render/masquerade.ts";
 import { render } from "../../src/render/render.ts";
 
@@ -35,7 +35,7 @@ const retryMs = 1_000;
 /** Where the kernel cannot keep others out of our nf_tables table (before 6.9), it is looked at so often. One small message. */
 const tableCheckMs = 1_000;
 
-/** Holds the node's kernel at the NodeState last given: written when that changes, healed when the kernel does. */
+/** Holds the node's kernel at the state last given: written when that changes, healed when the kernel does. */
 export class Dataplane {
   readonly #options: DataplaneOptions;
   readonly #reconciler: Reconciler;
@@ -50,7 +50,8 @@ export class Dataplane {
   #failure: Problem | undefined;
   #tableFailure: Problem | undefined;
   #tableDirty = false;
-  #state: NodeState | undefined;
+  #started = false;
+  #masquerade: Masquerade | undefined;
   #lastSync: number | undefined;
 
   constructor(options: DataplaneOptions) {
@@ -95,11 +96,10 @@ export class Dataplane {
   }
 
   /** `complete: false`: the other nodes are known from a cache only, so nothing in the kernel is removed. */
-  setState(state: NodeState, options: { readonly complete: boolean }): void {
-    this.#reconciler.setDesired(render(state), options);
-    if (JSON.stringify(this.#state?.masquerade) !== JSON.stringify(state.masquerade)) this.#tableDirty = true;
-    if (this.#state === undefined) this.#tableDirty = true;
-    this.#state = state;
+  change(change: StateChange, options: { readonly complete: boolean }): void {
+    this.#reconciler.setDesired(render(change), options);
+    if (change.own !== undefined) this.#setMasquerade(change.own.masquerade);
+    this.#started = true;
     this.#schedule(0);
   }
 
@@ -111,10 +111,15 @@ export class Dataplane {
     clearTimeout(this.#timer);
   }
 
+  #setMasquerade(masquerade: Masquerade | undefined): void {
+    if (!this.#started || JSON.stringify(this.#masquerade) !== JSON.stringify(masquerade)) this.#tableDirty = true;
+    this.#masquerade = masquerade;
+  }
+
   /** One flush for all that is announced in one turn of the event loop. */
   #schedule(delay: number): void {
     const at = this.#options.clock.monotonic() + delay;
-    if (this.#state === undefined || at >= this.#due) return;
+    if (!this.#started || at >= this.#due) return;
     clearTimeout(this.#timer);
     this.#due = at;
     this.#timer = setTimeout(() => {
@@ -148,7 +153,7 @@ export class Dataplane {
 
   #applyTable(): void {
     try {
-      const report = this.#table.apply(masqueradeTable(this.#state?.masquerade));
+      const report = this.#table.apply(masqueradeTable(this.#masquerade));
       this.#count(report.writes);
       this.#tableDirty = false;
       this.#tableFailure = undefined;
@@ -168,7 +173,7 @@ export class Dataplane {
   }
 
   #checkTable(): void {
-    if (this.#state === undefined || this.#table.owned) return;
+    if (!this.#started || this.#table.owned) return;
     try {
       if (!this.#table.changedByOthers()) return;
     } catch (error) {

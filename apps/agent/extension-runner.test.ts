@@ -3,8 +3,18 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "../../src/base/log.ts";
-import type { ExtensionCommand, ExtensionPeer } from "../../src/model/node-state.ts";
+import type { ExtensionCommand, OwnState, PeerCommands, PeerState } from "../../src/model/node-state.ts";
 import { ExtensionRunner } from "./extension-runner.ts";
+
+const own = (postStartup?: ExtensionCommand): OwnState => ({
+  ...{ node: "n0", tunnels: [], podMtu: 1500, subnets: [], sysctls: [], problems: [] },
+  commands: postStartup === undefined ? {} : { postStartup },
+});
+
+const part = (commands: PeerCommands): PeerState => ({
+  ...{ routes: [], neighbours: [], forwarding: [], problems: [] },
+  commands,
+});
 
 async function withJournal(
   work: (run: (text: string) => ExtensionCommand, read: () => string[]) => Promise<void>,
@@ -26,15 +36,15 @@ async function withJournal(
 test("commands run once a change, in order, with environment and input", async () => {
   await withJournal(async (run, read) => {
     const runner = new ExtensionRunner(silentLog, () => {});
-    const peer = (name: string, word: string): ExtensionPeer => ({
-      peer: name,
-      add: run(`echo ${word} ${name} $SUBNET $(cat) >>"$JOURNAL"`),
-      remove: run(`echo remove ${name} >>"$JOURNAL"`),
-    });
-    const postStartup = run('echo post >>"$JOURNAL"');
-    runner.update({ postStartup, peers: [peer("n1", "add"), peer("n2", "add")] });
-    runner.update({ postStartup, peers: [peer("n1", "add"), peer("n2", "change")] });
-    runner.update({ postStartup, peers: [peer("n2", "change")] });
+    const peer = (name: string, word: string): [string, PeerState] => {
+      const add = run(`echo ${word} ${name} $SUBNET $(cat) >>"$JOURNAL"`);
+      return [name, part({ add, remove: run(`echo remove ${name} >>"$JOURNAL"`) })];
+    };
+    const whole = own(run('echo post >>"$JOURNAL"'));
+    runner.change({ own: whole, peers: new Map([peer("n1", "add"), peer("n2", "add")]) });
+    runner.change({ peers: new Map([peer("n2", "change")]) });
+    runner.change({ own: whole, peers: new Map([peer("n2", "change")]) });
+    runner.change({ peers: new Map([peer("n3", "add"), ["n2", undefined]]) });
     await runner.idle();
     expect(read()).toEqual([
       "post",
@@ -42,6 +52,8 @@ test("commands run once a change, in order, with environment and input", async (
       "add n2 10.244.3.0/24 data",
       "change n2 10.244.3.0/24 data",
       "remove n1",
+      "remove n2",
+      "add n3 10.244.3.0/24 data",
     ]);
     expect(runner.preStartup("echo ' 0e:01 '")).toBeUndefined();
     await runner.idle();
@@ -53,13 +65,31 @@ test("a failure is a problem with the command's own words, and goes when it work
   await withJournal(async (run) => {
     let changes = 0;
     const runner = new ExtensionRunner(silentLog, () => changes++);
-    runner.update({ peers: [{ peer: "n1", add: run("echo no such device >&2; exit 3") }] });
+    runner.change({ own: own(), peers: new Map([["n1", part({ add: run("echo no such device >&2; exit 3") })]]) });
     await runner.idle();
     expect(runner.problems).toMatchObject([
       { subject: "SubnetAddCommand for n1", message: "exit status 3: no such device" },
     ]);
-    runner.update({ peers: [{ peer: "n1", add: run("true") }] });
+    runner.change({ peers: new Map([["n1", part({ add: run("true") })]]) });
     await runner.idle();
     expect([runner.problems.length, changes]).toEqual([0, 2]);
+  });
+});
+
+test("a failed command is run again at the next change of any peer, unless its peer is gone", async () => {
+  await withJournal(async (run, read) => {
+    const runner = new ExtensionRunner(silentLog, () => {});
+    const failing = (name: string) => part({ add: run(`echo ${name} >>"$JOURNAL"; exit 1`) });
+    runner.change({
+      own: own(),
+      peers: new Map([
+        ["n1", failing("n1")],
+        ["n2", failing("n2")],
+      ]),
+    });
+    await runner.idle();
+    runner.change({ peers: new Map([["n2", undefined]]) });
+    await runner.idle();
+    expect(read()).toEqual(["n1", "n2", "n1"]);
   });
 });

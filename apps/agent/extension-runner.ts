@@ -1,7 +1,7 @@
 import { TwillError } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
 import type { Problem } from "../../src/base/problem.ts";
-import type { ExtensionCommand, ExtensionCommands } from "../../src/model/node-state.ts";
+import type { ExtensionCommand, PeerCommands, StateChange } from "../../src/model/node-state.ts";
 
 /** A command that hangs must not keep every other peer from being served. Milliseconds. */
 const timeout = 30_000;
@@ -15,6 +15,8 @@ const retryMs = 10_000;
 export class ExtensionRunner {
   readonly #log: Log;
   readonly #served = new Map<string, { readonly add: string; readonly remove: ExtensionCommand | undefined }>();
+  /** Peers whose SubnetAddCommand failed. */
+  readonly #failed = new Map<string, PeerCommands>();
   readonly #problems = new Map<string, Problem>();
   readonly #changed: () => void;
   #started = false;
@@ -52,28 +54,42 @@ export class ExtensionRunner {
     return undefined;
   }
 
-  /** Queues what differs from what was run last. Failed commands are run again at the next change. */
-  update(commands: ExtensionCommands): void {
-    if (!this.#started && commands.postStartup !== undefined)
-      this.#queueCommand("PostStartupCommand", commands.postStartup);
+  /** Queues what differs from what was run last, removals first. Failed commands are run again at the next change. */
+  change({ own, peers }: StateChange): void {
+    const postStartup = own?.commands?.postStartup;
+    if (!this.#started && postStartup !== undefined) this.#queueCommand("PostStartupCommand", postStartup);
     this.#started = true;
-    const wanted = new Map(commands.peers.map((peer) => [peer.peer, peer]));
-    for (const [peer, served] of this.#served) {
-      if (wanted.has(peer)) continue;
-      this.#served.delete(peer);
-      if (served.remove !== undefined) this.#queueCommand(`SubnetRemoveCommand for ${peer}`, served.remove);
-    }
-    for (const { peer, add, remove } of commands.peers) {
-      const content = JSON.stringify(add ?? null);
-      if (this.#served.get(peer)?.add === content) continue;
-      this.#served.set(peer, { add: content, remove });
-      if (add !== undefined) this.#queueCommand(`SubnetAddCommand for ${peer}`, add, () => this.#served.delete(peer));
-    }
+    const gone = own === undefined ? [] : [...this.#served.keys()].filter((peer) => !peers.has(peer));
+    const failed = own === undefined ? [...this.#failed].filter(([peer]) => !peers.has(peer)) : [];
+    this.#failed.clear();
+    const commands = [...failed, ...[...peers].map(([peer, state]) => [peer, state?.commands] as const)];
+    for (const peer of gone) this.#remove(peer);
+    for (const [peer, wanted] of commands) if (wanted === undefined) this.#remove(peer);
+    for (const [peer, wanted] of commands) if (wanted !== undefined) this.#serve(peer, wanted);
   }
 
   /** Resolves when everything queued so far has run. */
   idle(): Promise<void> {
     return this.#tail;
+  }
+
+  #remove(peer: string): void {
+    const remove = this.#served.get(peer)?.remove;
+    this.#served.delete(peer);
+    if (remove !== undefined) this.#queueCommand(`SubnetRemoveCommand for ${peer}`, remove);
+  }
+
+  #serve(peer: string, commands: PeerCommands): void {
+    const { add, remove } = commands;
+    const content = JSON.stringify(add ?? null);
+    if (this.#served.get(peer)?.add === content) return;
+    this.#served.set(peer, { add: content, remove });
+    if (add === undefined) return;
+    this.#queueCommand(`SubnetAddCommand for ${peer}`, add, () => {
+      if (this.#served.get(peer)?.add !== content) return; // another is wanted meanwhile, or none
+      this.#served.delete(peer);
+      this.#failed.set(peer, commands);
+    });
   }
 
   #queueCommand(what: string, command: ExtensionCommand, failed?: () => void): void {

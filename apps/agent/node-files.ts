@@ -5,7 +5,7 @@ import { covers } from "../../src/base/prefix.ts";
 import type { Problem } from "../../src/base/problem.ts";
 import { formatSubnetEnv } from "../../src/intent/flannel/subnet-env.ts";
 import type { ClusterNetwork, NetworkRange } from "../../src/model/network.ts";
-import type { NodeState } from "../../src/model/node-state.ts";
+import type { OwnState } from "../../src/model/node-state.ts";
 import { conflist, conflistName } from "./conflist.ts";
 import { writeIfChanged } from "./files.ts";
 import type { AgentOptions } from "./options.ts";
@@ -26,7 +26,7 @@ export class NodeFiles {
     return [...this.#problems.values()];
   }
 
-  writeSubnetEnv(network: ClusterNetwork, state: NodeState): void {
+  writeSubnetEnv(network: ClusterNetwork, state: OwnState): void {
     const { subnetFile, ipMasq } = this.#options;
     const [ipv4, ipv6] = [subnetOf(network.ipv4, state), subnetOf(network.ipv6, state)];
     const text = formatSubnetEnv({
@@ -58,7 +58,7 @@ export class NodeFiles {
   }
 }
 
-function subnetOf(range: NetworkRange | undefined, { subnets }: NodeState) {
+function subnetOf(range: NetworkRange | undefined, { subnets }: OwnState) {
   const subnet = range === undefined ? undefined : subnets.find((candidate) => covers(range.network, candidate));
   return range === undefined || subnet === undefined ? undefined : { network: range.network, subnet };
 }

@@ -1,12 +1,11 @@
-import { type Address, type Family, familyOf } from "../../src/base/address.ts";
+import type { Family } from "../../src/base/address.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import { isCode } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
-import { baseOf } from "../../src/base/prefix.ts";
 import type { Random } from "../../src/base/random.ts";
-import type { Lease } from "../../src/model/network.ts";
+import type { PeerContact, StateChange } from "../../src/model/node-state.ts";
 import { decodeKey, encodeKey, makeKey } from "../../src/rpc/peer/key.ts";
-import { type Peer, PeerProber } from "../../src/rpc/peer/prober.ts";
+import { PeerProber } from "../../src/rpc/peer/prober.ts";
 import { udpTransport } from "../../src/rpc/peer/transport.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
 import { PEER_KEY, SECRETS } from "../kinds.ts";
@@ -26,7 +25,8 @@ export class Peers {
   readonly #options: PeersOptions;
   readonly #stop = new AbortController();
   #prober: PeerProber | undefined;
-  #peers: readonly Peer[] = [];
+  /** By node. */
+  readonly #contacts = new Map<string, PeerContact>();
   #close: (() => void) | undefined;
 
   constructor(options: PeersOptions) {
@@ -38,12 +38,15 @@ export class Peers {
     return this.#prober;
   }
 
-  /** @param tunnel whether nodes have an address inside the pod network (a tunnel device's) that can be measured. */
-  setLeases(leases: Iterable<Lease>, tunnel: boolean): void {
-    this.#peers = [...leases]
-      .filter((lease) => lease.node !== this.#options.node && lease.peerPort !== undefined)
-      .flatMap((lease) => peerOf(lease, tunnel));
-    this.#prober?.setPeers(this.#peers);
+  change({ own, peers }: StateChange): void {
+    const contacts = new Map([...peers].map(([name, peer]) => [name, peer?.contact]));
+    if (own !== undefined)
+      for (const name of this.#contacts.keys()) if (!contacts.has(name)) contacts.set(name, undefined);
+    for (const [name, contact] of contacts) {
+      if (contact === undefined) this.#contacts.delete(name);
+      else this.#contacts.set(name, contact);
+    }
+    this.#prober?.change(contacts);
   }
 
   stop(): void {
@@ -64,7 +67,7 @@ export class Peers {
     );
     this.#close = () => transport.close();
     this.#prober = new PeerProber({ node, key, transport, clock, random, log, onChange });
-    this.#prober.setPeers(this.#peers);
+    this.#prober.change(this.#contacts);
     await this.#prober.run(this.#stop.signal);
   }
 
@@ -84,16 +87,4 @@ export class Peers {
     }
     return undefined;
   }
-}
-
-function peerOf(lease: Lease, tunnel: boolean): Peer[] {
-  const underlay = lease.addresses[0];
-  if (underlay === undefined || lease.peerPort === undefined) return [];
-  const overlay: Address | undefined = tunnel ? baseOfFamily(lease, familyOf(underlay)) : undefined;
-  return [{ name: lease.node, port: lease.peerPort, underlay, ...(overlay === undefined ? {} : { overlay }) }];
-}
-
-function baseOfFamily(lease: Lease, family: Family): Address | undefined {
-  const subnet = lease.subnets.find((candidate) => familyOf(baseOf(candidate)) === family);
-  return subnet === undefined ? undefined : baseOf(subnet);
 }

@@ -45,8 +45,8 @@ export function statusOf(sources: StatusSources): AgentStatus {
             mtu: underlay.mtu,
             addresses: [underlay.ipv4, underlay.ipv6].filter((address) => address !== undefined),
           },
-    subnets: state?.subnets ?? [],
-    podMtu: state?.podMtu,
+    subnets: state?.own.subnets ?? [],
+    podMtu: state?.own.podMtu,
     addresses: pods.counts(),
     datastore: {
       url: options.datastore,
@@ -85,9 +85,12 @@ function nodesOf({ options, agent, prober }: StatusSources): NodeStatus[] {
 
 /** Nodes whose agents may well answer, while this node has no way to their pods. Backends without routes of their own have none to miss. */
 function withoutRoute({ state, leases }: Agent): ReadonlySet<string> {
-  if (state === undefined || (state.routes.length === 0 && state.problems.length === 0)) return new Set();
-  const routed = new Set(state.routes.map((route) => route.peer));
-  return new Set([...leases.keys()].filter((name) => name !== state.node && !routed.has(name)));
+  if (state === undefined) return new Set();
+  const peers = [...state.peers.values()];
+  const routeless = peers.every(({ routes, problems }) => routes.length === 0 && problems.length === 0);
+  if (routeless && state.own.problems.length === 0) return new Set();
+  const others = [...leases.keys()].filter((name) => name !== state.own.node);
+  return new Set(others.filter((name) => (state.peers.get(name)?.routes ?? []).length === 0));
 }
 
 /** Routes to other nodes: what is wanted beside what the kernel holds. */
@@ -96,7 +99,8 @@ export function routesOf(agent: Agent, rtnl: Rtnl): RouteStatus[] {
   const held = new Map(
     rtnl.routes({ protocol: TWILL_ROUTE_PROTOCOL, table: mainTable }).map((route) => [route.destination, route]),
   );
-  const rows = (agent.state?.routes ?? []).map((wanted): RouteStatus => {
+  const wanted = [...(agent.state?.peers ?? [])].flatMap(([to, { routes }]) => routes.map((route) => ({ to, route })));
+  const rows = wanted.map(({ to, route: wanted }): RouteStatus => {
     const route = held.get(wanted.destination);
     held.delete(wanted.destination);
     const right =
@@ -105,7 +109,7 @@ export function routesOf(agent: Agent, rtnl: Rtnl): RouteStatus[] {
       destination: wanted.destination,
       via: wanted.gateway,
       device: wanted.device,
-      to: wanted.peer,
+      to,
       state: right ? "installed" : route === undefined ? "missing" : "unexpected",
     };
   });

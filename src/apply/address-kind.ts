@@ -7,7 +7,7 @@ import type { EntryKind } from "./entry-kind.ts";
 export const addressKind: EntryKind<DesiredAddress, DeviceAddress> = {
   name: "address",
   describe: (key) => `address ${key}`,
-  desired: (kernel) => kernel.addresses,
+  desiredKey: addressKey,
   sameDesired: () => true,
   // The kernel makes an IPv6 link-local address by itself when a device comes up. It is nobody's mistake.
   keyOf: (seen, device) =>

@@ -3,9 +3,9 @@ import { parseAddress } from "../base/address.ts";
 import { parsePrefix } from "../base/prefix.ts";
 import { pick, type Random, seededRandom } from "../base/random.ts";
 import type { RtnlOperation } from "../kernel/rtnl.ts";
-import type { DesiredKernel } from "../objects/desired.ts";
+import type { DesiredKernel, DesiredRoute } from "../objects/desired.ts";
 import { mainTable, type Route, TWILL_ROUTE_PROTOCOL } from "../objects/route.ts";
-import { desiredFor, macOf, type Node, node, reconcilerIn, tunnel, tunnel6 } from "./reconciler.fixture.ts";
+import { desiredFor, macOf, type Node, node, reconcilerIn, tunnel, tunnel6, withPeers } from "./reconciler.fixture.ts";
 
 /** Random clusters: some peers, the first of them direct, the device sometimes another. */
 function randomDesired(random: Random): DesiredKernel {
@@ -19,12 +19,13 @@ function randomDesired(random: Random): DesiredKernel {
   ]);
   const state = desiredFor(peers, links);
   const direct = new Set(peers.filter(() => random.below(4) === 0));
-  const routes = [...state.routes].map(([key, route]) => {
+  return withPeers(state, (part) => ({ ...part, routes: part.routes.map(straighten) }));
+
+  function straighten(route: DesiredRoute): DesiredRoute {
     const peer = peers.find((number) => direct.has(number) && route.destination.startsWith(`10.244.${number}.`));
-    if (peer === undefined) return [key, route] as const;
-    return [key, { ...route, device: "eth0", gateway: parseAddress(`192.168.0.${peer}`), onlink: false }] as const;
-  });
-  return { ...state, routes: new Map(routes) };
+    if (peer === undefined) return route;
+    return { ...route, device: "eth0", gateway: parseAddress(`192.168.0.${peer}`), onlink: false };
+  }
 }
 
 /** One change by somebody else's hand, among what is there. Some of them fail; that is life. */
@@ -108,18 +109,21 @@ function held({ netns }: Node): readonly string[] {
   ].sort();
 }
 
-function wanted(desired: DesiredKernel, underlay: number): string[] {
-  const links = [...desired.links.values()].map(({ name, mac, mtu, kind }) => {
+function wanted({ own, peers }: DesiredKernel, underlay: number): string[] {
+  const parts = [...peers.values()];
+  const links = own.links.map(({ name, mac, mtu, kind }) => {
     return { head: `link ${name} ${mac} ${mtu} true`, kind: { ...kind, underlay } };
   });
   return [
     ...links.map(({ head, kind }) => `${head} ${kind.vni} ${kind.port} ${kind.local} ${kind.underlay}`),
-    ...[...desired.addresses.values()].map((entry) => `address ${entry.device} ${entry.address}/${entry.length}`),
-    ...[...desired.neighbours.values()].map((entry) => `neighbour ${entry.device} ${entry.address} ${entry.mac}`),
-    ...[...desired.fdb.values()].map((entry) => `fdb ${entry.device} ${entry.mac} ${entry.remote}`),
-    ...[...desired.routes.values()].map(
-      (route) => `route ${route.destination} ${route.gateway} ${route.device} ${route.onlink} ${route.metric}`,
-    ),
+    ...own.addresses.map((entry) => `address ${entry.device} ${entry.address}/${entry.length}`),
+    ...parts.flatMap((part) => [
+      ...part.neighbours.map((entry) => `neighbour ${entry.device} ${entry.address} ${entry.mac}`),
+      ...part.fdb.map((entry) => `fdb ${entry.device} ${entry.mac} ${entry.remote}`),
+      ...part.routes.map(
+        (route) => `route ${route.destination} ${route.gateway} ${route.device} ${route.onlink} ${route.metric}`,
+      ),
+    ]),
   ].sort();
 }
 

@@ -1,5 +1,4 @@
 import type { RtnlOperation } from "../kernel/rtnl.ts";
-import type { DesiredKernel } from "../objects/desired.ts";
 
 export type EntryKindName = "address" | "neighbour" | "fdb" | "route";
 
@@ -11,7 +10,7 @@ export interface EntryKind<D extends { readonly device: string }, A extends { re
   readonly name: EntryKindName;
   /** For people: "route 10.244.1.0/24 via 10.244.1.0 dev flannel.1". */
   describe(key: string, desired: D | undefined): string;
-  desired(kernel: DesiredKernel): ReadonlyMap<string, D>;
+  desiredKey(entry: D): string;
   sameDesired(a: D, b: D): boolean;
   /** The desired entry's key for an entry on the device of that name. Undefined: of no concern to us. */
   keyOf(seen: S, device: string): string | undefined;

@@ -1,5 +1,5 @@
 import type { RtnlOperation } from "../kernel/rtnl.ts";
-import type { DesiredKernel } from "../objects/desired.ts";
+import { DesiredParts } from "./desired-parts.ts";
 import type { EntryKind, EntryKindName } from "./entry-kind.ts";
 import type { Retries } from "./retries.ts";
 
@@ -26,7 +26,6 @@ export interface EntryWork {
 export interface AnyEntryTable {
   readonly kind: { readonly name: EntryKindName };
   readonly marked: number;
-  setDesired(kernel: DesiredKernel): readonly string[];
   mark(key: string): void;
   markAll(): void;
   markDevice(device: number): void;
@@ -45,17 +44,25 @@ export class EntryTable<
 > {
   readonly kind: EntryKind<D, A, S>;
   readonly #retries: Retries;
+  readonly #desired: DesiredParts<D>;
+  /** How many desired entries stand on a device, by its name. */
+  readonly #devices = new Map<string, number>();
   readonly #held = new Map<string, A>();
   readonly #marked = new Set<string>();
-  #desired: ReadonlyMap<string, D> = new Map();
 
   constructor(kind: EntryKind<D, A, S>, retries: Retries) {
     this.kind = kind;
     this.#retries = retries;
+    this.#desired = new DesiredParts(kind.desiredKey);
   }
 
-  get desired(): ReadonlyMap<string, D> {
-    return this.#desired;
+  desires(key: string): boolean {
+    return this.#desired.has(key);
+  }
+
+  /** Whether any desired entry stands on the device of that name. */
+  needs(device: string): boolean {
+    return this.#devices.has(device);
   }
 
   get marked(): number {
@@ -66,22 +73,18 @@ export class EntryTable<
     return this.#held.get(key);
   }
 
-  /** @returns the keys that are desired otherwise than before. */
-  setDesired(kernel: DesiredKernel): readonly string[] {
-    const before = this.#desired;
-    const after = this.kind.desired(kernel);
+  /** Makes these all the entries of a part. @returns the keys that are desired otherwise than before. */
+  setDesired(part: string, entries: readonly D[]): readonly string[] {
     const changed: string[] = [];
-    let kept = 0;
-    for (const [key, desired] of after) {
-      const old = before.get(key);
-      if (old !== undefined) kept++;
-      if (old === undefined || !(old === desired || this.kind.sameDesired(old, desired))) changed.push(key);
-    }
-    if (kept < before.size) for (const key of before.keys()) if (!after.has(key)) changed.push(key);
-    this.#desired = after;
-    for (const key of changed) {
+    for (const [key, before] of this.#desired.replace(part, entries)) {
+      const after = this.#desired.get(key);
+      if (before === after) continue;
+      this.#count(before, -1);
+      this.#count(after, 1);
+      if (before !== undefined && after !== undefined && this.kind.sameDesired(before, after)) continue;
       this.#retries.clear(this.kind.name, key);
       this.#marked.add(key);
+      changed.push(key);
     }
     return changed;
   }
@@ -159,6 +162,13 @@ export class EntryTable<
   overwrite(key: string, device: number, other: A | undefined): EntryWrite | undefined {
     const desired = this.#desired.get(key);
     return desired && this.#addition(key, desired, device, this.kind.change(desired, device, other));
+  }
+
+  #count(entry: D | undefined, change: 1 | -1): void {
+    if (entry === undefined) return;
+    const count = (this.#devices.get(entry.device) ?? 0) + change;
+    if (count === 0) this.#devices.delete(entry.device);
+    else this.#devices.set(entry.device, count);
   }
 
   #dropKey(key: string): void {

@@ -19,7 +19,7 @@ export interface FdbRemotes {
 export const fdbKind: EntryKind<DesiredFdbEntry, FdbRemotes, FdbEntry> = {
   name: "fdb",
   describe: (key, desired) => `forwarding entry ${key}${desired === undefined ? "" : ` dst ${desired.remote}`}`,
-  desired: (kernel) => kernel.fdb,
+  desiredKey: fdbKey,
   sameDesired: (a, b) => a.remote === b.remote,
   keyOf: (seen, device) => (seen.self && seen.remote !== undefined ? fdbKey({ ...seen, device }) : undefined),
   merge(held, seen) {

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { parsePrefix } from "../base/prefix.ts";
 import { desiredFor, type Node, node, picture, tunnel, tunnel6 } from "./reconciler.fixture.ts";
 
 const vxlan = (subject: Node, name: string, ...more: readonly string[]) =>
@@ -134,7 +135,7 @@ test("one who undoes each write is noticed, and answered with patience instead o
     subject.netns.rtnl.do({
       op: "route.delete",
       route: {
-        ...{ destination: desiredFor([1]).routes.get("10.244.1.0/24")?.destination ?? ("" as never), table: 254 },
+        ...{ destination: parsePrefix("10.244.1.0/24"), table: 254 },
         ...{ type: "unicast", protocol: 84, scope: "universe", metric: 0 },
       },
     });

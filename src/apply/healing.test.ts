@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { desiredFor, node, picture, tunnel, tunnel6 } from "./reconciler.fixture.ts";
+import { prefixFamily } from "../base/prefix.ts";
+import { desiredFor, node, picture, tunnel, tunnel6, withPeers } from "./reconciler.fixture.ts";
 
 /** What a person, another program or the kernel may do to us. */
 const damages: Readonly<Record<string, readonly (readonly string[])[]>> = {
@@ -107,9 +108,10 @@ for (const device of ["flannel.1", "eth0"]) {
   test(`without IPv6 on the machine, ${device} flapping costs nothing that does not come back`, () => {
     const subject = node();
     subject.netns.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1");
-    const { routes, ...rest } = desiredFor([1, 2], [tunnel()]);
-    const v4 = [...routes].filter(([key]) => !key.includes(":"));
-    subject.reconciler.setDesired({ ...rest, routes: new Map(v4), sysctls: new Map() });
+    const { own, peers } = withPeers(desiredFor([1, 2], [tunnel()]), (part) => {
+      return { ...part, routes: part.routes.filter((route) => prefixFamily(route.destination) === 4) };
+    });
+    subject.reconciler.setDesired({ own: { ...own, sysctls: [] }, peers });
     subject.settle();
     const whole = picture(subject);
     subject.settle();

@@ -1,7 +1,7 @@
 import type { TwillError } from "../base/errors.ts";
 import { EEXIST, ENODEV } from "../kernel/errno.ts";
 import type { Rtnl } from "../kernel/rtnl.ts";
-import type { DesiredKernel, DesiredLink } from "../objects/desired.ts";
+import type { DesiredLink } from "../objects/desired.ts";
 import type { Link } from "../objects/link.ts";
 import type { Contention } from "./contention.ts";
 import type { DeviceState } from "./entry-table.ts";
@@ -20,6 +20,8 @@ export interface LinkTableOptions {
   readonly retries: Retries;
   readonly contention: Contention;
   readonly offload: ChecksumOffload | undefined;
+  /** Whether desired routes lead over the device of that name. */
+  readonly carriesRoutes: (name: string) => boolean;
   /** The device is gone, or is another one now: nothing that stood on it stands. */
   readonly onGone: (index: number) => void;
   /** The device was to be deleted with all that is on it, and is still there. */
@@ -32,6 +34,7 @@ export class LinkTable {
   readonly #retries: Retries;
   readonly #contention: Contention;
   readonly #offload: ChecksumOffload | undefined;
+  readonly #carriesRoutes: (name: string) => boolean;
   readonly #onGone: (index: number) => void;
   readonly #onStays: (index: number) => void;
   readonly #byIndex = new Map<number, Link>();
@@ -42,13 +45,13 @@ export class LinkTable {
   /** Devices whose own settings are fresh. */
   readonly #made = new Set<string>();
   #desired: ReadonlyMap<string, DesiredLink> = new Map();
-  #routeDevices: ReadonlySet<string> = new Set();
 
   constructor(options: LinkTableOptions) {
     this.#rtnl = options.rtnl;
     this.#retries = options.retries;
     this.#contention = options.contention;
     this.#offload = options.offload;
+    this.#carriesRoutes = options.carriesRoutes;
     this.#onGone = options.onGone;
     this.#onStays = options.onStays;
   }
@@ -64,13 +67,10 @@ export class LinkTable {
     return link !== undefined && isOurTunnel(link);
   }
 
-  setDesired(kernel: DesiredKernel): void {
+  setDesired(links: readonly DesiredLink[]): void {
     const before = this.#desired;
-    this.#desired = kernel.links;
-    const routeDevices = new Set<string>();
-    for (const route of kernel.routes.values()) routeDevices.add(route.device);
-    this.#routeDevices = routeDevices;
-    for (const [name, desired] of kernel.links) {
+    this.#desired = new Map(links.map((link) => [link.name, link]));
+    for (const [name, desired] of this.#desired) {
       const old = before.get(name);
       if (old !== undefined && sameDesiredLink(old, desired)) continue;
       this.#retries.clear("link", name);
@@ -78,7 +78,7 @@ export class LinkTable {
       this.#marked.add(name);
     }
     for (const name of before.keys()) {
-      if (kernel.links.has(name)) continue;
+      if (this.#desired.has(name)) continue;
       this.#retries.clear("link", name);
       this.#marked.add(name);
     }
@@ -116,7 +116,7 @@ export class LinkTable {
     }
     // Going down, the kernel flushes IPv4 routes and IPv6 addresses of the device, the former without a message; a new
     // Ethernet address flushes its neighbours. Whether it is up again by now does not matter.
-    if (isOurTunnel(link) || this.#routeDevices.has(link.name)) this.#suspects.add(link.index);
+    if (isOurTunnel(link) || this.#carriesRoutes(link.name)) this.#suspects.add(link.index);
   }
 
   gone(index: number): void {
@@ -129,7 +129,7 @@ export class LinkTable {
   /** The kernel may have flushed routes together with an address (fib_sync_down_addr, fib_disable_ip), without a message. */
   suspect(index: number): void {
     const link = this.#byIndex.get(index);
-    if (link !== undefined && (isOurTunnel(link) || this.#routeDevices.has(link.name))) this.#suspects.add(index);
+    if (link !== undefined && (isOurTunnel(link) || this.#carriesRoutes(link.name))) this.#suspects.add(index);
   }
 
   takeSuspects(): readonly number[] {

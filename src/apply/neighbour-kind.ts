@@ -6,7 +6,7 @@ import type { EntryKind } from "./entry-kind.ts";
 export const neighbourKind: EntryKind<DesiredNeighbour, Neighbour> = {
   name: "neighbour",
   describe: (key, desired) => `neighbour ${key}${desired === undefined ? "" : ` lladdr ${desired.mac}`}`,
-  desired: (kernel) => kernel.neighbours,
+  desiredKey: neighbourKey,
   sameDesired: (a, b) => a.mac === b.mac,
   keyOf: (seen, device) => (seen.proxy === true ? undefined : neighbourKey({ ...seen, device })),
   merge: (_held, seen) => seen,

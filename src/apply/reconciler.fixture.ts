@@ -1,7 +1,7 @@
 import { onTestFinished, setDefaultTimeout } from "bun:test";
 import { type TestNetns, testNetns, vethPair } from "../../test/support/netns.ts";
 import { EventTap } from "../../test/support/rtnl-events.ts";
-import { familyOf, parseAddress, widthOf } from "../base/address.ts";
+import { type Address, type Family, familyOf, parseAddress, widthOf } from "../base/address.ts";
 import { FakeClock } from "../base/clock.ts";
 import { silentLog } from "../base/log.ts";
 import { parseMac } from "../base/mac.ts";
@@ -11,19 +11,12 @@ import { type Ethtool, openEthtool } from "../kernel/ethtool.ts";
 import type { RtnlOperation } from "../kernel/rtnl.ts";
 import { kernelSysctls } from "../kernel/sysctl.ts";
 import {
-  addressKey,
-  type DesiredAddress,
-  type DesiredFdbEntry,
   type DesiredKernel,
   type DesiredLink,
-  type DesiredNeighbour,
+  type DesiredPeer,
   type DesiredRoute,
   type DesiredSysctl,
   defaultMetric,
-  fdbKey,
-  neighbourKey,
-  routeKey,
-  sysctlKey,
 } from "../objects/desired.ts";
 import { type ApplyReport, Reconciler } from "./reconciler.ts";
 
@@ -63,24 +56,43 @@ export function desiredFor(
   peers: readonly number[],
   links: readonly DesiredLink[] = [tunnel(), tunnel6()],
 ): DesiredKernel {
-  const addresses: DesiredAddress[] = [];
-  const neighbours: DesiredNeighbour[] = [];
-  const fdb: DesiredFdbEntry[] = [];
-  const routes: DesiredRoute[] = [];
-  for (const { name: device, kind } of links) {
+  const settings: DesiredSysctl[] = [
+    { name: ["ipv4", "ip_forward"], value: "1" },
+    { name: ["ipv6", "conf", "all", "forwarding"], value: "1" },
+    ...links.map(({ name }) => ({ name: ["ipv4", "conf", name, "rp_filter"], value: "2", device: name })),
+  ];
+  const addresses = links.map(({ name: device, kind }) => {
     const family = familyOf(kind.local);
-    const first = (peer: number) => parseAddress(family === 4 ? `10.244.${peer}.0` : `fd00:0:0:${peer.toString(16)}::`);
-    addresses.push({ device, address: first(0), length: widthOf(family) });
-    for (const peer of peers) {
-      const gateway = first(peer);
+    return { device, address: firstOf(0, family), length: widthOf(family) };
+  });
+  const parts = peers.map((peer) => [`peer-${peer}`, desiredPeer(peer, links)] as const);
+  return { own: { links, addresses, sysctls: settings }, peers: new Map([...parts, ["direct", direct]]) };
+}
+
+const firstOf = (peer: number, family: Family): Address =>
+  parseAddress(family === 4 ? `10.244.${peer}.0` : `fd00:0:0:${peer.toString(16)}::`);
+
+/** What there is for one peer behind the tunnels. */
+export function desiredPeer(peer: number, links: readonly DesiredLink[] = [tunnel(), tunnel6()]): DesiredPeer {
+  const ends = links.map(({ name: device, kind }) => {
+    const family = familyOf(kind.local);
+    const remote = parseAddress(family === 4 ? `172.16.0.${peer}` : `fd02::${peer.toString(16)}`);
+    return { device, family, remote, gateway: firstOf(peer, family) };
+  });
+  return {
+    neighbours: ends.map(({ device, gateway }) => ({ device, address: gateway, mac: macOf(peer) })),
+    fdb: ends.map(({ device, remote }) => ({ device, mac: macOf(peer), remote })),
+    routes: ends.map(({ device, family, gateway }) => {
       const destination = prefixOf(gateway, family === 4 ? 24 : 64);
-      const remote = parseAddress(family === 4 ? `172.16.0.${peer}` : `fd02::${peer.toString(16)}`);
-      neighbours.push({ device, address: gateway, mac: macOf(peer) });
-      fdb.push({ device, mac: macOf(peer), remote });
-      routes.push({ destination, device, gateway, onlink: true, metric: defaultMetric(family) });
-    }
-  }
-  const direct: DesiredRoute[] = [
+      return { destination, device, gateway, onlink: true, metric: defaultMetric(family) };
+    }),
+  };
+}
+
+const direct: DesiredPeer = {
+  neighbours: [],
+  fdb: [],
+  routes: [
     {
       destination: parsePrefix("10.244.200.0/24"),
       device: "eth0",
@@ -95,21 +107,20 @@ export function desiredFor(
       onlink: false,
       metric: defaultMetric(6),
     },
-  ];
-  const sysctls: DesiredSysctl[] = [
-    { name: ["ipv4", "ip_forward"], value: "1" },
-    { name: ["ipv6", "conf", "all", "forwarding"], value: "1" },
-    ...links.map(({ name }) => ({ name: ["ipv4", "conf", name, "rp_filter"], value: "2", device: name })),
-  ];
-  return {
-    links: new Map(links.map((link) => [link.name, link])),
-    addresses: new Map(addresses.map((entry) => [addressKey(entry), entry])),
-    neighbours: new Map(neighbours.map((entry) => [neighbourKey(entry), entry])),
-    fdb: new Map(fdb.map((entry) => [fdbKey(entry), entry])),
-    routes: new Map([...routes, ...direct].map((entry) => [routeKey(entry), entry])),
-    sysctls: new Map(sysctls.map((entry) => [sysctlKey(entry), entry])),
-  };
-}
+  ],
+};
+
+/** The same, with each peer's part changed. */
+export const withPeers = (
+  { own, peers }: DesiredKernel,
+  change: (peer: DesiredPeer) => DesiredPeer,
+): DesiredKernel => ({
+  own,
+  peers: new Map([...peers].map(([name, peer]) => [name, change(peer)])),
+});
+
+export const routesOf = ({ peers }: DesiredKernel): readonly DesiredRoute[] =>
+  [...peers.values()].flatMap((peer) => peer.routes);
 
 export interface Node {
   readonly netns: TestNetns;

@@ -7,9 +7,11 @@ import type { Rtnl, RtnlEvent } from "../kernel/rtnl.ts";
 import type { Sysctls } from "../kernel/sysctl.ts";
 import {
   type DesiredAddress,
+  type DesiredChange,
   type DesiredFdbEntry,
-  type DesiredKernel,
   type DesiredNeighbour,
+  type DesiredOwn,
+  type DesiredPeer,
   type DesiredRoute,
   nothingDesired,
   routeKey,
@@ -73,7 +75,8 @@ export class Reconciler {
   readonly #tables: readonly AnyEntryTable[];
   /** Keys of our routes that somebody else's route may have replaced. */
   readonly #contested = new Set<string>();
-  #desired: DesiredKernel | undefined;
+  /** Names of the peers' parts. Undefined: nothing is desired yet, and nothing is done. */
+  #peers: Set<string> | undefined;
   #complete = true;
   #synced = false;
 
@@ -92,6 +95,7 @@ export class Reconciler {
       retries: this.#retries,
       contention: this.#contention,
       offload: options.offload,
+      carriesRoutes: (name) => this.#route.needs(name),
       onGone: (index) => {
         for (const table of this.#tables) table.drop(index);
       },
@@ -103,20 +107,21 @@ export class Reconciler {
   }
 
   /**
-   * Nothing is written before the next flush. Objects that stay equal are not looked at again.
+   * Nothing is written before the next flush. What stays equal is not looked at again, and a change of some peers costs
+   * what these need. The first one brings `own`.
    * `complete: false`: there may be more that is wanted than is known yet (a cached cluster state), so nothing is removed
    * until a complete state comes.
    */
-  setDesired(desired: DesiredKernel, { complete = true }: { readonly complete?: boolean } = {}): void {
+  setDesired({ own, peers }: DesiredChange, { complete = true }: { readonly complete?: boolean } = {}): void {
     // What was spared is looked at again.
     if (complete && !this.#complete) this.resync();
     this.#complete = complete;
-    this.#desired = desired;
-    this.#links.setDesired(desired);
-    this.#sysctls.setDesired(desired);
-    for (const table of this.#tables) {
-      for (const key of table.setDesired(desired)) this.#contention.forget(table.kind.name, key);
+    this.#peers ??= new Set();
+    if (own !== undefined) {
+      this.#setOwn(own);
+      for (const name of this.#peers) if (!peers.has(name)) this.#setPeer(name, undefined);
     }
+    for (const [name, peer] of peers) this.#setPeer(name, peer);
   }
 
   /** Takes away everything of ours. Kernel settings stay; who recorded them puts them back. */
@@ -173,7 +178,7 @@ export class Reconciler {
    */
   flush(): ApplyReport {
     const writer = new Writer(this.#rtnl, this.#log);
-    if (this.#desired !== undefined) {
+    if (this.#peers !== undefined) {
       try {
         this.#flush(writer);
       } catch (error) {
@@ -188,6 +193,24 @@ export class Reconciler {
       waiting: this.#retries.waiting,
       ...(retryIn === undefined ? {} : { retryIn }),
     };
+  }
+
+  #setOwn(own: DesiredOwn): void {
+    this.#links.setDesired(own.links);
+    this.#sysctls.setDesired(own);
+    this.#setEntries(this.#address, "", own.addresses);
+  }
+
+  #setPeer(name: string, peer: DesiredPeer | undefined): void {
+    if (peer === undefined) this.#peers?.delete(name);
+    else this.#peers?.add(name);
+    this.#setEntries(this.#neighbour, name, peer?.neighbours ?? []);
+    this.#setEntries(this.#fdb, name, peer?.fdb ?? []);
+    this.#setEntries(this.#route, name, peer?.routes ?? []);
+  }
+
+  #setEntries<D>(table: EntryWisher<D>, part: string, entries: readonly D[]): void {
+    for (const key of table.setDesired(part, entries)) this.#contention.forget(table.kind.name, key);
   }
 
   #flush(writer: Writer): void {
@@ -344,7 +367,7 @@ export class Reconciler {
     }
     if (route.table !== mainTable) return;
     const key = routeKey(route);
-    if (this.#route.desired.has(key)) {
+    if (this.#route.desires(key)) {
       if (change === "new" && this.#route.held(key) !== undefined) this.#contested.add(key);
       else this.#retries.hastenKey("route", key);
     }
@@ -360,4 +383,9 @@ export class Reconciler {
 interface EntryObserver<S> {
   seen(entry: S, deviceName: string): void;
   gone(entry: S, deviceName: string): void;
+}
+
+interface EntryWisher<D> {
+  readonly kind: { readonly name: EntryKindName };
+  setDesired(part: string, entries: readonly D[]): readonly string[];
 }

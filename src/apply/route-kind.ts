@@ -8,7 +8,7 @@ export const routeKind: EntryKind<DesiredRoute, Route> = {
   name: "route",
   describe: (key, desired) =>
     `route ${key}${desired === undefined ? "" : ` via ${desired.gateway} dev ${desired.device}`}`,
-  desired: (kernel) => kernel.routes,
+  desiredKey: routeKey,
   sameDesired: (a, b) =>
     a.gateway === b.gateway && a.device === b.device && a.onlink === b.onlink && a.source === b.source,
   keyOf: (seen) => (seen.protocol === TWILL_ROUTE_PROTOCOL && seen.table === mainTable ? routeKey(seen) : undefined),

@@ -1,5 +1,5 @@
 import { formatSysctl, type Sysctls } from "../kernel/sysctl.ts";
-import { type DesiredKernel, type DesiredSysctl, sysctlKey } from "../objects/desired.ts";
+import { type DesiredOwn, type DesiredSysctl, sysctlKey } from "../objects/desired.ts";
 import type { Contention } from "./contention.ts";
 import type { Retries } from "./retries.ts";
 import type { Writer } from "./writer.ts";
@@ -11,7 +11,7 @@ export class SysctlTable {
   readonly #contention: Contention;
   readonly #marked = new Set<string>();
   #desired: ReadonlyMap<string, DesiredSysctl> = new Map();
-  #links: DesiredKernel["links"] = new Map();
+  #tunnels: ReadonlySet<string> = new Set();
 
   constructor(sysctl: Sysctls, retries: Retries, contention: Contention) {
     this.#sysctl = sysctl;
@@ -23,13 +23,12 @@ export class SysctlTable {
     return this.#marked.size;
   }
 
-  setDesired(kernel: DesiredKernel): void {
-    for (const [key, setting] of kernel.sysctls) {
-      if (this.#desired.get(key)?.value !== setting.value) this.#marked.add(key);
-    }
-    for (const key of this.#desired.keys()) if (!kernel.sysctls.has(key)) this.#retries.clear("sysctl", key);
-    this.#desired = kernel.sysctls;
-    this.#links = kernel.links;
+  setDesired({ sysctls, links }: DesiredOwn): void {
+    const before = this.#desired;
+    this.#desired = new Map(sysctls.map((setting) => [sysctlKey(setting), setting]));
+    this.#tunnels = new Set(links.map((link) => link.name));
+    for (const [key, setting] of this.#desired) if (before.get(key)?.value !== setting.value) this.#marked.add(key);
+    for (const key of before.keys()) if (!this.#desired.has(key)) this.#retries.clear("sysctl", key);
   }
 
   mark(key: string): void {
@@ -49,7 +48,7 @@ export class SysctlTable {
   reconcile(which: "global" | "tunnels", writer: Writer): void {
     if (this.#marked.size === 0) return;
     for (const [key, setting] of this.#desired) {
-      const ofTunnel = setting.device !== undefined && this.#links.has(setting.device);
+      const ofTunnel = setting.device !== undefined && this.#tunnels.has(setting.device);
       if (ofTunnel !== (which === "tunnels") || !this.#marked.delete(key)) continue;
       if (!this.#retries.holds("sysctl", key)) this.#ensure(setting, writer);
     }

@@ -3,10 +3,9 @@ import type { Family } from "../base/address.ts";
 import { parseAddress } from "../base/address.ts";
 import { parseMac } from "../base/mac.ts";
 import { parsePrefix, prefixFamily } from "../base/prefix.ts";
-import { seededRandom } from "../base/random.ts";
 import type { BackendConfig, ClusterNetwork, Lease } from "../model/network.ts";
 import type { LocalNode } from "../model/node.ts";
-import type { Backend, BackendPlan } from "./backend.ts";
+import type { Backend, BackendPlan, PeerPlan } from "./backend.ts";
 
 /** What the contract must know of a backend to try it. */
 export interface BackendCase<C extends BackendConfig> {
@@ -79,59 +78,36 @@ export function backendContract<C extends BackendConfig>(name: string, subject: 
   const network = dualStack(config);
   const local = localNode(backend.macsFor(config, network));
   const peers = Array.from({ length: 20 }, (_, index) => lease(backend.type, index + 1, subject.data(index + 1)));
-  const plan = (leases: readonly Lease[], of: ClusterNetwork = network, at: LocalNode = local): BackendPlan =>
-    backend.plan(config, of, at, leases);
-  const entries = (of: BackendPlan) => ({
-    routes: of.routes,
-    neighbours: of.neighbours,
-    forwarding: of.forwarding,
-    commands: of.commands?.peers,
-  });
+  const plan = (of: ClusterNetwork = network, at: LocalNode = local): BackendPlan => backend.plan(config, of, at);
+  const planPeer = (peer: Lease, of: ClusterNetwork = network): PeerPlan =>
+    backend.peerPlanner(config, of, local)(peer);
 
   describe(`backend contract: ${name}`, () => {
     test("good peers on one link leave no problem", () => {
-      expect(plan(peers).problems).toEqual([]);
+      expect([...plan().problems, ...peers.flatMap((peer) => planPeer(peer).problems)]).toEqual([]);
     });
 
-    test("the same arguments give the same plan, and are not changed", () => {
+    test("the same arguments give the same plan, whatever was planned before, and are not changed", () => {
       const before = JSON.stringify([config, network, local, peers]);
-      expect(plan(peers)).toEqual(plan(peers));
+      const planner = backend.peerPlanner(config, network, local);
+      expect(plan()).toEqual(plan());
+      for (const peer of [...peers, ...peers.toReversed()]) expect(planner(peer)).toEqual(planPeer(peer));
       expect(JSON.stringify([config, network, local, peers])).toBe(before);
     });
 
-    test("the plan is a plain value", () => {
-      expect(JSON.parse(JSON.stringify(plan(peers)))).toEqual(plan(peers));
-    });
-
-    test("the order of the peers does not matter", () => {
-      for (const seed of [1, 2, 3]) {
-        const random = seededRandom(seed);
-        const shuffled = peers.map((peer) => ({ peer, at: random.below(1e9) })).sort((a, b) => a.at - b.at);
-        expect(plan(shuffled.map(({ peer }) => peer))).toEqual(plan(peers));
+    test("plans are plain values", () => {
+      for (const value of [plan(), ...peers.map((peer) => planPeer(peer))]) {
+        expect(JSON.parse(JSON.stringify(value))).toEqual(value);
       }
-    });
-
-    test("the own lease is ignored", () => {
-      const own: Lease = { ...lease(backend.type, 77, subject.data(77)), node: local.name };
-      expect(plan([...peers, own])).toEqual(plan(peers));
-    });
-
-    test("a peer of another backend is reported by name, and the others stay as they are", () => {
-      const other: Lease = { ...lease("something-else", 99, {}), node: "stranger" };
-      const got = plan([...peers, other]);
-      expect(entries(got)).toEqual(entries(plan(peers)));
-      expect(got.problems.map((problem) => problem.subject)).toEqual(["stranger"]);
-      expect(got.problems[0]?.message).toContain("something-else");
     });
 
     const { spoil } = subject;
     if (spoil !== undefined) {
-      test("a peer that cannot be served is named with a remedy, and the others stay as they are", () => {
-        const bad = spoil({ ...lease(backend.type, 99, subject.data(99)), node: "spoilt" });
-        const got = plan([bad, ...peers]);
-        expect(entries(got)).toEqual(entries(plan(peers)));
-        expect(got.problems.length).toBeGreaterThan(0);
-        for (const problem of got.problems) {
+      test("a peer that cannot be served is named with a remedy, and has nothing", () => {
+        const { problems, ...rest } = planPeer(spoil({ ...lease(backend.type, 99, subject.data(99)), node: "spoilt" }));
+        expect(rest).toEqual({ routes: [], neighbours: [], forwarding: [] });
+        expect(problems.length).toBeGreaterThan(0);
+        for (const problem of problems) {
           expect(problem.subject).toBe("spoilt");
           expect(problem.message).toContain("spoilt");
           expect(problem.remedy).not.toBe("");
@@ -139,22 +115,19 @@ export function backendContract<C extends BackendConfig>(name: string, subject: 
       });
     }
 
-    test("peers one by one give the same entries as all at once", () => {
-      const whole = entries(plan(peers));
-      const parts = peers.map((peer) => entries(plan([peer])));
-      const sorted = (values: readonly unknown[] | undefined) => values?.map((value) => JSON.stringify(value)).sort();
-      for (const kind of ["routes", "neighbours", "forwarding", "commands"] as const) {
-        const joined = parts.flatMap((part): readonly unknown[] => part[kind] ?? []);
-        expect(sorted(joined)).toEqual(sorted(whole[kind] ?? []));
-      }
+    test("a peer without subnets has no way to it", () => {
+      const { routes, neighbours, forwarding } = planPeer({ ...lease(backend.type, 9, subject.data(9)), subnets: [] });
+      expect([...routes, ...neighbours, ...forwarding]).toEqual([]);
     });
 
     for (const family of [4, 6] as const) {
       test(`IPv${family} alone: nothing of the other family`, () => {
         const alone = onlyFamily(network, family);
-        const got = plan(peers, alone);
-        expect(got.problems).toEqual([]);
-        expect(got.routes.every((route) => prefixFamily(route.destination) === family)).toBe(true);
+        const got = plan(alone);
+        const ways = peers.map((peer) => planPeer(peer, alone));
+        expect([...got.problems, ...ways.flatMap((way) => way.problems)]).toEqual([]);
+        const routes = ways.flatMap((way) => way.routes);
+        expect(routes.every((route) => prefixFamily(route.destination) === family)).toBe(true);
         expect(got.tunnels.flatMap((tunnel) => tunnel.addresses).every((a) => prefixFamily(a) === family)).toBe(true);
         expect(got.podMtu).toBe(1500 - subject.overhead[family]);
         expect(Object.keys(backend.advertise(config, alone, local).backendData)).not.toContain(String(10 - family));
@@ -163,9 +136,9 @@ export function backendContract<C extends BackendConfig>(name: string, subject: 
 
     test("dual stack takes the smaller of the two MTUs, and follows the underlay", () => {
       const largest = Math.max(subject.overhead[4], subject.overhead[6]);
-      expect(plan(peers).podMtu).toBe(1500 - largest);
+      expect(plan().podMtu).toBe(1500 - largest);
       const jumbo: LocalNode = { ...local, underlay: { ...local.underlay, mtu: 9000 } };
-      expect(plan(peers, network, jumbo).podMtu).toBe(9000 - largest);
+      expect(plan(network, jumbo).podMtu).toBe(9000 - largest);
     });
 
     test("what it advertises is what another node with the same configuration accepts", () => {
@@ -177,20 +150,22 @@ export function backendContract<C extends BackendConfig>(name: string, subject: 
         ...lease(said.backendType, 200, wire as Lease["backendData"]),
         node: "elsewhere",
       };
-      expect(plan([peer]).problems).toEqual([]);
+      expect(planPeer(peer).problems).toEqual([]);
     });
 
     test("routes lead over a device that is planned or the underlay; every gateway in a tunnel has its neighbour and forwarding entry", () => {
-      const got = plan(peers);
-      const tunnels = new Set(got.tunnels.map((tunnel) => tunnel.name));
-      const neighbours = new Map(got.neighbours.map((entry) => [`${entry.device} ${entry.address}`, entry.mac]));
-      const forwarding = new Set(got.forwarding.map((entry) => `${entry.device} ${entry.mac}`));
-      for (const route of got.routes) {
-        if (route.device === local.underlay.device) continue;
-        expect(tunnels.has(route.device)).toBe(true);
-        const mac = neighbours.get(`${route.device} ${route.gateway}`);
-        expect(mac).toBeDefined();
-        expect(forwarding.has(`${route.device} ${mac}`)).toBe(true);
+      const tunnels = new Set(plan().tunnels.map((tunnel) => tunnel.name));
+      for (const peer of peers) {
+        const got = planPeer(peer);
+        const neighbours = new Map(got.neighbours.map((entry) => [`${entry.device} ${entry.address}`, entry.mac]));
+        const forwarding = new Set(got.forwarding.map((entry) => `${entry.device} ${entry.mac}`));
+        for (const route of got.routes) {
+          if (route.device === local.underlay.device) continue;
+          expect(tunnels.has(route.device)).toBe(true);
+          const mac = neighbours.get(`${route.device} ${route.gateway}`);
+          expect(mac).toBeDefined();
+          expect(forwarding.has(`${route.device} ${mac}`)).toBe(true);
+        }
       }
     });
   });

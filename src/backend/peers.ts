@@ -4,34 +4,6 @@ import type { Problem } from "../base/problem.ts";
 import type { ClusterNetwork, Lease } from "../model/network.ts";
 import type { LocalNode } from "../model/node.ts";
 
-/** The peers that a backend can serve, and why not the others. Sorted by node name, so that no result depends on arrival. */
-export interface Peers {
-  readonly served: readonly Lease[];
-  readonly problems: readonly Problem[];
-}
-
-/** Leaves out this node's own lease and the leases of other backends; the latter are reported. */
-export function peersFor(backendType: string, local: LocalNode, leases: readonly Lease[]): Peers {
-  const served: Lease[] = [];
-  const problems: Problem[] = [];
-  const others = leases.filter((lease) => lease.node !== local.name).sort((a, b) => compareText(a.node, b.node));
-  for (const lease of others) {
-    if (lease.backendType === backendType) served.push(lease);
-    else {
-      problems.push({
-        severity: "error",
-        subject: lease.node,
-        message: `node ${lease.node} uses the backend "${lease.backendType}", this node "${backendType}": they cannot reach each other's pods`,
-        remedy: `give all nodes the same Backend.Type; ${lease.node} follows once its agent has read the configuration`,
-      });
-    }
-  }
-  return { served, problems };
-}
-
-/** By code unit, not by locale: every node must sort alike. */
-export const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-
 export function familiesOf(network: ClusterNetwork): readonly Family[] {
   const families: Family[] = [];
   if (network.ipv4 !== undefined) families.push(4);

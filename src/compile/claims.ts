@@ -1,112 +1,149 @@
-import { baseOf, covers, lengthOf, type Prefix, prefixFamily, prefixOf } from "../base/prefix.ts";
-import type { Problem } from "../base/problem.ts";
-import type { ClusterNetwork, Lease } from "../model/network.ts";
-import type { LocalNode } from "../model/node.ts";
+import type { Prefix } from "../base/prefix.ts";
+import { PrefixTree } from "../base/prefix-tree.ts";
 
-/** The peers whose leases can be trusted, with the subnets that are theirs beyond doubt. Sorted by node name. */
-export interface ValidPeers {
-  readonly peers: readonly Lease[];
-  readonly problems: readonly Problem[];
+/** One node's word that something is its own. */
+export interface Claim<T> {
+  readonly node: string;
+  readonly thing: T;
+  /** The claim that has it instead. Undefined: this one. */
+  readonly lostTo: Claim<T> | undefined;
+}
+
+/** Finds the claims that a thing clashes with. */
+export interface ClaimIndex<T> {
+  add(thing: T, claim: OpenClaim<T>): void;
+  delete(thing: T, claim: OpenClaim<T>): void;
+  overlapping(thing: T): Iterable<OpenClaim<T>>;
+}
+
+interface OpenClaim<T> extends Claim<T> {
+  /** Place among its node's claims. */
+  readonly position: number;
+  lostTo: Claim<T> | undefined;
 }
 
 /**
- * Checks what the peers claim against the cluster's network, against this node and against each other. A lease carries
- * no time of its claim, so of two nodes that claim the same addresses the first by name keeps them, on every node alike;
- * only a node's own claim goes before, for its pods use those addresses already.
+ * Who has what only one node can have: prefixes that may not overlap, keys that may not be equal. A lease carries no time
+ * of its claim, so of two nodes that claim the same the first by name has it, on every node alike; only the node that we
+ * are goes before, for its pods use its addresses already. A claim that has lost stands in nobody's way.
+ *
+ * A claim's fate hangs on earlier ones only. So when claims change, those that clash with them are judged anew, in order,
+ * and what clashes with a claim whose fate is another, and so on: the same as judging all, at the cost of what differs.
  */
-export function validatePeers(network: ClusterNetwork, local: LocalNode, leases: readonly Lease[]): ValidPeers {
-  const problems: Problem[] = [];
-  const peers: Lease[] = [];
-  const claims = new Claims([...local.subnets, ...leases.flatMap((lease) => lease.subnets)]);
-  for (const subnet of local.subnets) claims.claim(subnet, local.name);
-  const own = new Set([local.underlay.ipv4, local.underlay.ipv6]);
+export class Claims<T> {
+  readonly #index: ClaimIndex<T>;
+  readonly #first: string;
+  readonly #byNode = new Map<string, readonly OpenClaim<T>[]>();
+  readonly #doubtful = new Set<OpenClaim<T>>();
+  /** Nodes whose claims have another fate than at the last `settle`. */
+  readonly #touched = new Set<string>();
 
-  const others = leases.filter((lease) => lease.node !== local.name).sort((a, b) => (a.node < b.node ? -1 : 1));
-  for (const lease of others) {
-    const stolen = lease.addresses.find((address) => own.has(address));
-    if (stolen !== undefined) {
-      problems.push({
-        severity: "error",
-        subject: lease.node,
-        message: `node ${lease.node} claims this node's own address ${stolen}; it is left out`,
-        remedy: `delete ${lease.node}'s lease if this machine was called so before, else give the machines different addresses`,
-      });
-      continue;
+  /** @param first the node whose claims go before all others. */
+  constructor(index: ClaimIndex<T>, first: string) {
+    this.#index = index;
+    this.#first = first;
+  }
+
+  /** Makes these all that the node claims. */
+  set(node: string, things: readonly T[]): void {
+    const before = this.#byNode.get(node) ?? [];
+    if (before.length === things.length && before.every(({ thing }, index) => thing === things[index])) return;
+    this.#touched.add(node);
+    for (const claim of before) {
+      this.#index.delete(claim.thing, claim);
+      this.#doubtful.delete(claim);
     }
-    const subnets = lease.subnets.filter((subnet) => {
-      const outside = outsideNetwork(network, lease.node, subnet);
-      if (outside !== undefined) {
-        problems.push(outside);
-        return false;
+    for (const claim of before) for (const other of this.#after(claim)) this.#doubtful.add(other);
+    const after = things.map((thing, position): OpenClaim<T> => ({ node, thing, position, lostTo: undefined }));
+    for (const claim of after) {
+      for (const other of this.#after(claim)) this.#doubtful.add(other);
+      this.#index.add(claim.thing, claim);
+      this.#doubtful.add(claim);
+    }
+    if (after.length === 0) this.#byNode.delete(node);
+    else this.#byNode.set(node, after);
+  }
+
+  /** Judges what is in doubt. @returns the nodes whose claims have another fate than before. */
+  settle(): ReadonlySet<string> {
+    const queue = [...this.#doubtful].sort((a, b) => this.#compare(b, a));
+    for (let claim = queue.pop(); claim !== undefined; claim = queue.pop()) {
+      this.#doubtful.delete(claim);
+      const had = claim.lostTo;
+      claim.lostTo = this.#holderBefore(claim);
+      if (claim.lostTo === had) continue;
+      this.#touched.add(claim.node);
+      if ((claim.lostTo === undefined) === (had === undefined)) continue;
+      for (const other of this.#after(claim)) {
+        if (this.#doubtful.has(other)) continue;
+        this.#doubtful.add(other);
+        this.#insert(queue, other);
       }
-      const holder = claims.claim(subnet, lease.node);
-      if (holder === undefined) return true;
-      problems.push({
-        severity: "error",
-        subject: lease.node,
-        message: `nodes ${holder.node} and ${lease.node} claim the same addresses, ${holder.subnet} and ${subnet}; ${holder.node} keeps them`,
-        remedy: `delete the lease of ${lease.node}; its agent claims a free subnet, and its pods must be made anew`,
-      });
-      return false;
-    });
-    if (subnets.length > 0) peers.push(subnets.length === lease.subnets.length ? lease : { ...lease, subnets });
-  }
-  return { peers, problems };
-}
-
-function outsideNetwork(network: ClusterNetwork, node: string, subnet: Prefix): Problem | undefined {
-  const family = prefixFamily(subnet);
-  const range = family === 4 ? network.ipv4 : network.ipv6;
-  if (range !== undefined && covers(range.network, subnet)) return undefined;
-  return {
-    severity: "error",
-    subject: node,
-    message:
-      range === undefined
-        ? `node ${node} claims ${subnet}, but this node's configuration has no IPv${family} network`
-        : `node ${node} claims ${subnet}, which is outside the cluster's network ${range.network}`,
-    remedy: `give all nodes the same net-conf.json; if ${node}'s is right, this node follows once its agent has read it`,
-  };
-}
-
-interface Claim {
-  readonly node: string;
-  readonly subnet: Prefix;
-}
-
-/** Disjoint prefixes. A claim costs one look-up for each prefix length in use, not one for each other claim. */
-class Claims {
-  readonly #lengths: ReadonlyMap<4 | 6, readonly number[]>;
-  readonly #exact = new Map<Prefix, Claim>();
-  /** A claim inside a wider prefix of one of the lengths in use. */
-  readonly #inside = new Map<Prefix, Claim>();
-
-  constructor(all: readonly Prefix[]) {
-    const lengths = (family: 4 | 6) => [
-      ...new Set(all.filter((subnet) => prefixFamily(subnet) === family).map(lengthOf)),
-    ];
-    this.#lengths = new Map([
-      [4, lengths(4)],
-      [6, lengths(6)],
-    ]);
+    }
+    const touched = new Set(this.#touched);
+    this.#touched.clear();
+    return touched;
   }
 
-  /** Makes the claim, or returns the one that it overlaps. */
-  claim(subnet: Prefix, node: string): Claim | undefined {
-    const wider = this.#widerThan(subnet);
-    const holder =
-      this.#exact.get(subnet) ??
-      this.#inside.get(subnet) ??
-      wider.map((prefix) => this.#exact.get(prefix)).find((claim) => claim !== undefined);
-    if (holder !== undefined) return holder;
-    const claim = { node, subnet };
-    this.#exact.set(subnet, claim);
-    for (const prefix of wider) if (!this.#inside.has(prefix)) this.#inside.set(prefix, claim);
-    return undefined;
+  /** As judged by the last `settle`, in the order in which they were made. */
+  of(node: string): readonly Claim<T>[] {
+    return this.#byNode.get(node) ?? [];
   }
 
-  #widerThan(subnet: Prefix): readonly Prefix[] {
-    const lengths = this.#lengths.get(prefixFamily(subnet)) ?? [];
-    return lengths.filter((length) => length < lengthOf(subnet)).map((length) => prefixOf(baseOf(subnet), length));
+  /** Whose fate may hang on this claim. */
+  *#after(claim: OpenClaim<T>): Generator<OpenClaim<T>> {
+    for (const other of this.#index.overlapping(claim.thing)) if (this.#compare(other, claim) > 0) yield other;
+  }
+
+  #holderBefore(claim: OpenClaim<T>): OpenClaim<T> | undefined {
+    let holder: OpenClaim<T> | undefined;
+    for (const other of this.#index.overlapping(claim.thing)) {
+      if (other.lostTo !== undefined || this.#compare(other, claim) >= 0) continue;
+      if (holder === undefined || this.#compare(other, holder) < 0) holder = other;
+    }
+    return holder;
+  }
+
+  /** By code unit, not by locale: every node must sort alike. */
+  #compare(a: OpenClaim<T>, b: OpenClaim<T>): number {
+    if (a.node === b.node) return a.position - b.position;
+    if (a.node === this.#first || b.node === this.#first) return a.node === this.#first ? -1 : 1;
+    return a.node < b.node ? -1 : 1;
+  }
+
+  /** Into the queue, whose last goes first. */
+  #insert(queue: OpenClaim<T>[], claim: OpenClaim<T>): void {
+    let [low, high] = [0, queue.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const other = queue[middle];
+      if (other !== undefined && this.#compare(other, claim) > 0) low = middle + 1;
+      else high = middle;
+    }
+    queue.splice(low, 0, claim);
+  }
+}
+
+/** Prefixes clash when they overlap. */
+export const prefixClaims = (first: string): Claims<Prefix> => new Claims(new PrefixTree(), first);
+
+/** Keys clash when they are equal. */
+export const keyClaims = (first: string): Claims<string> => new Claims(new KeyIndex(), first);
+
+class KeyIndex implements ClaimIndex<string> {
+  readonly #claims = new Map<string, readonly OpenClaim<string>[]>();
+
+  add(key: string, claim: OpenClaim<string>): void {
+    this.#claims.set(key, [...(this.#claims.get(key) ?? []), claim]);
+  }
+
+  delete(key: string, claim: OpenClaim<string>): void {
+    const rest = (this.#claims.get(key) ?? []).filter((held) => held !== claim);
+    if (rest.length === 0) this.#claims.delete(key);
+    else this.#claims.set(key, rest);
+  }
+
+  overlapping(key: string): readonly OpenClaim<string>[] {
+    return this.#claims.get(key) ?? [];
   }
 }

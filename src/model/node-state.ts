@@ -6,15 +6,29 @@ import type { Problem } from "../base/problem.ts";
 export type { Problem };
 
 /**
- * What one node should be, in the user's terms and without kernel numbers (devices by name). The output of compile,
- * the input of render; a plain value that prints as JSON.
+ * What one node should be, in the user's terms and without kernel numbers (devices by name), in parts: what is its own, and
+ * what it has for each peer. The output of compile, the input of render. No part says anything about another, so a part can
+ * be replaced alone; each is a plain value that prints as JSON.
  */
 export interface NodeState {
+  readonly own: OwnState;
+  /** By node name. */
+  readonly peers: ReadonlyMap<string, PeerState>;
+}
+
+/**
+ * How a node's state differs from the one before. With `own` it is the whole state: peers that it does not name are gone.
+ * Without, it names the peers that are other now, or gone (undefined).
+ */
+export interface StateChange {
+  readonly own?: OwnState;
+  readonly peers: ReadonlyMap<string, PeerState | undefined>;
+}
+
+/** The part that depends on no peer. */
+export interface OwnState {
   readonly node: string;
   readonly tunnels: readonly TunnelDevice[];
-  readonly routes: readonly PeerRoute[];
-  readonly neighbours: readonly PeerNeighbour[];
-  readonly forwarding: readonly PeerForwarding[];
   readonly masquerade?: Masquerade;
   /** MTU of pod interfaces, bytes. */
   readonly podMtu: number;
@@ -24,9 +38,26 @@ export interface NodeState {
   readonly sysctls: readonly SysctlSetting[];
   /** The commands of backend extension. Only when that is the backend; run by the agent, and only when its flag allows it. */
   readonly commands?: ExtensionCommands;
-  /** What could not be done, each naming the object at fault. The rest holds all the same. */
+  /** What could not be done on this node itself. The rest holds all the same. */
   readonly problems: readonly Problem[];
 }
+
+/** What a node has for one peer: the way to its pods. */
+export interface PeerState {
+  readonly routes: readonly PeerRoute[];
+  readonly neighbours: readonly PeerNeighbour[];
+  readonly forwarding: readonly PeerForwarding[];
+  /** Backend extension only. */
+  readonly commands?: PeerCommands;
+  /** Where its agent can be asked. Absent: nowhere. */
+  readonly contact?: PeerContact;
+  /** What could not be done for it, each naming it. */
+  readonly problems: readonly Problem[];
+}
+
+/** Of all parts, the own first. */
+export const problemsOf = ({ own, peers }: NodeState): readonly Problem[] =>
+  [own, ...peers.values()].flatMap((part) => part.problems);
 
 /** A device that carries packets between nodes. Alone carries the attributes that its kind needs. */
 export interface TunnelDevice {
@@ -67,12 +98,10 @@ export interface ExtensionCommands {
   readonly preStartup?: ExtensionCommand;
   /** After the subnet is claimed. */
   readonly postStartup?: ExtensionCommand;
-  /** One a peer: `add` when its subnets appear or anything in them changes, `remove` (with the data of then) when they go. */
-  readonly peers: readonly ExtensionPeer[];
 }
 
-export interface ExtensionPeer {
-  readonly peer: string;
+/** `add` is run when the peer's subnets appear or anything in them changes, `remove` (with the data of then) when they go. */
+export interface PeerCommands {
   readonly add?: ExtensionCommand;
   readonly remove?: ExtensionCommand;
 }
@@ -83,10 +112,8 @@ export interface ExtensionCommand {
   readonly stdin: string;
 }
 
-/** A remote node's subnet and the way to it. */
+/** The way to one of the peer's subnets. */
 export interface PeerRoute {
-  /** Name of the node that the route leads to; content key together with destination. */
-  readonly peer: string;
   readonly destination: Prefix;
   readonly device: string;
   readonly gateway: Address;
@@ -95,7 +122,6 @@ export interface PeerRoute {
 }
 
 export interface PeerNeighbour {
-  readonly peer: string;
   readonly device: string;
   readonly address: Address;
   readonly mac: Mac;
@@ -103,10 +129,17 @@ export interface PeerNeighbour {
 
 /** VXLAN: the remote tunnel end behind an Ethernet address. */
 export interface PeerForwarding {
-  readonly peer: string;
   readonly device: string;
   readonly mac: Mac;
   readonly remote: Address;
+}
+
+/** The peer's agent, as src/rpc/peer asks it. */
+export interface PeerContact {
+  readonly port: number;
+  readonly underlay: Address;
+  /** An address of the node inside the pod network (its tunnel device's). Absent: the backend gives it none. */
+  readonly overlay?: Address;
 }
 
 export interface Masquerade {

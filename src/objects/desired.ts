@@ -4,16 +4,37 @@ import { type Prefix, prefixFamily } from "../base/prefix.ts";
 
 /**
  * What the kernel of one node should hold, by content: devices by name, no kernel numbers. Made by render, brought about
- * by apply. The keys are what the kernel itself tells objects apart by, so one key is one object.
+ * by apply. In parts, as NodeState is: each is made and replaced alone. The keys at the end of this file are what the
+ * kernel itself tells objects apart by, so one key is one object, whichever part names it.
  */
 export interface DesiredKernel {
-  readonly links: ReadonlyMap<string, DesiredLink>;
-  readonly addresses: ReadonlyMap<string, DesiredAddress>;
-  readonly neighbours: ReadonlyMap<string, DesiredNeighbour>;
-  readonly fdb: ReadonlyMap<string, DesiredFdbEntry>;
-  readonly routes: ReadonlyMap<string, DesiredRoute>;
+  readonly own: DesiredOwn;
+  /** By node name. */
+  readonly peers: ReadonlyMap<string, DesiredPeer>;
+}
+
+/**
+ * How what is desired differs from before. With `own` it is all there is: peers that it does not name are gone. Without, it
+ * names the peers that are other now, or gone (undefined).
+ */
+export interface DesiredChange {
+  readonly own?: DesiredOwn;
+  readonly peers: ReadonlyMap<string, DesiredPeer | undefined>;
+}
+
+/** The part that depends on no peer. */
+export interface DesiredOwn {
+  readonly links: readonly DesiredLink[];
+  readonly addresses: readonly DesiredAddress[];
   /** In writing order. */
-  readonly sysctls: ReadonlyMap<string, DesiredSysctl>;
+  readonly sysctls: readonly DesiredSysctl[];
+}
+
+/** The way to one peer. */
+export interface DesiredPeer {
+  readonly neighbours: readonly DesiredNeighbour[];
+  readonly fdb: readonly DesiredFdbEntry[];
+  readonly routes: readonly DesiredRoute[];
 }
 
 /** A tunnel device: always up, always with the alias of Twill. */
@@ -85,11 +106,4 @@ export const routeKey = (of: Pick<DesiredRoute, "destination" | "metric">): stri
 
 export const sysctlKey = (of: Pick<DesiredSysctl, "name">): string => of.name.join("/");
 
-export const nothingDesired: DesiredKernel = {
-  links: new Map(),
-  addresses: new Map(),
-  neighbours: new Map(),
-  fdb: new Map(),
-  routes: new Map(),
-  sysctls: new Map(),
-};
+export const nothingDesired: DesiredKernel = { own: { links: [], addresses: [], sysctls: [] }, peers: new Map() };

@@ -141,7 +141,7 @@ export function cluster(config: BackendConfig, families: Families, size: 2 | 3 =
     settle() {
       const leases = nodes.map(leaseOf);
       return nodes.map((node) => {
-        node.state = compile(network, localOf(node), leases);
+        node.state = compile({ network, local: localOf(node) }, leases);
         node.reconciler.setDesired(render(node.state));
         for (const event of node.tap.take()) node.reconciler.onEvent(event);
         return node.reconciler.flush();

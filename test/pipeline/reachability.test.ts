@@ -1,6 +1,16 @@
 import { expect, test } from "bun:test";
+import type { Problem } from "../../src/base/problem.ts";
 import type { BackendConfig, VxlanConfig } from "../../src/model/network.ts";
-import { cluster, type Families, podAddress, reconcilerFor, type TestCluster, tunnelled } from "./cluster.fixture.ts";
+import { problemsOf } from "../../src/model/node-state.ts";
+import {
+  cluster,
+  type Families,
+  podAddress,
+  reconcilerFor,
+  type TestCluster,
+  type TestNode,
+  tunnelled,
+} from "./cluster.fixture.ts";
 
 const vxlan: VxlanConfig = { type: "vxlan", vni: 1, port: 8472, gbp: false, learning: false, directRouting: false };
 const direct: VxlanConfig = { ...vxlan, directRouting: true };
@@ -26,13 +36,15 @@ function pingAll(subject: TestCluster, families: Families, mtu: number): Readonl
   return paths;
 }
 
-const mtuOf = (subject: TestCluster): number => subject.nodes[0]?.state?.podMtu ?? 0;
+const mtuOf = (subject: TestCluster): number => subject.nodes[0]?.state?.own.podMtu ?? 0;
+const problemsAt = (node: TestNode | undefined): readonly Problem[] =>
+  node?.state === undefined ? [] : problemsOf(node.state);
 
 function expectSettled(subject: TestCluster): void {
   for (const report of subject.settle())
     expect({ ...report, writes: {} }).toEqual({ writes: {}, problems: [], waiting: 0 });
   for (const report of subject.settle()) expect(report.writes).toEqual({});
-  for (const node of subject.nodes) expect(node.state?.problems).toEqual([]);
+  for (const node of subject.nodes) expect(problemsAt(node)).toEqual([]);
 }
 
 for (const families of ["v4", "v6", "dual"] as const) {
@@ -68,8 +80,8 @@ test("host-gw names the node on the other wire, and serves the one on this", () 
   const subject = cluster(hostgw, "v4");
   subject.settle();
   const [first] = subject.nodes;
-  expect(first?.state?.problems.map((problem) => problem.subject)).toEqual(["node3"]);
-  expect(first?.state?.problems[0]?.message).toContain("192.168.2.3");
+  expect(problemsAt(first).map((problem) => problem.subject)).toEqual(["node3"]);
+  expect(problemsAt(first)[0]?.message).toContain("192.168.2.3");
   first?.pod.run("ping", "-c1", "-W5", podAddress(2, 4));
 });
 
@@ -165,7 +177,7 @@ test("the underlay's MTU is followed, down and up, and pods' MTU with it", () =>
     expectSettled(subject);
     for (const node of subject.nodes) {
       expect(node.netns.rtnl.link("flannel.1")?.mtu).toBe(mtu - 50);
-      expect(node.state?.podMtu).toBe(mtu - 50);
+      expect(node.state?.own.podMtu).toBe(mtu - 50);
     }
     pingAll(subject, "v4", mtu - 50);
   }

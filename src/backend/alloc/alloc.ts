@@ -1,6 +1,5 @@
 import type { AllocConfig } from "../../model/network.ts";
-import type { Backend } from "../backend.ts";
-import { peersFor } from "../peers.ts";
+import { type Backend, emptyPeerPlan } from "../backend.ts";
 
 /** Only claims the subnet: something else (a cloud's route table, a routing daemon) carries the packets. */
 export const alloc: Backend<AllocConfig> = {
@@ -10,12 +9,7 @@ export const alloc: Backend<AllocConfig> = {
 
   advertise: () => ({ backendType: "alloc", backendData: {} }),
 
-  plan: (_config, _network, local, leases) => ({
-    tunnels: [],
-    routes: [],
-    neighbours: [],
-    forwarding: [],
-    problems: peersFor("alloc", local, leases).problems,
-    podMtu: local.underlay.mtu,
-  }),
+  plan: (_config, _network, local) => ({ tunnels: [], problems: [], podMtu: local.underlay.mtu }),
+
+  peerPlanner: () => () => emptyPeerPlan,
 };

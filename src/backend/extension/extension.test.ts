@@ -21,29 +21,28 @@ backendContract("extension", {
 
 test("commands get Flannel's environment and input", () => {
   const network = onlyFamily(dualStack(config), 4);
-  const plan = extension.plan(config, network, localNode([]), [lease("extension", 3, { 4: "0e:00" })]);
+  const plan = extension.plan(config, network, localNode([]));
+  const peer = extension.peerPlanner(config, network, localNode([]))(lease("extension", 3, { 4: "0e:00" }));
   expect(plan.commands?.preStartup).toEqual({ shell: "make-device", environment: {}, stdin: "\n" });
   expect(plan.commands?.postStartup?.environment).toMatchObject({
     NETWORK: "10.244.0.0/16",
     SUBNET: "10.244.0.0/24",
     PUBLIC_IP: "192.168.0.1",
   });
-  expect(plan.commands?.peers).toMatchObject([
-    {
-      peer: "node-003",
-      add: {
-        shell: "ip route add $SUBNET via $PUBLIC_IP",
-        environment: { SUBNET: "10.244.3.0/24", PUBLIC_IP: "192.168.0.4" },
-        stdin: "0e:00\n",
-      },
-      remove: { shell: "ip route del $SUBNET via $PUBLIC_IP" },
+  expect(peer.commands).toMatchObject({
+    add: {
+      shell: "ip route add $SUBNET via $PUBLIC_IP",
+      environment: { SUBNET: "10.244.3.0/24", PUBLIC_IP: "192.168.0.4" },
+      stdin: "0e:00\n",
     },
-  ]);
+    remove: { shell: "ip route del $SUBNET via $PUBLIC_IP" },
+  });
 });
 
 test("commands that are not configured are not there", () => {
-  const plan = extension.plan({ type: "extension" }, dualStack(config), localNode([]), [lease("extension", 3, {})]);
-  expect(plan.commands).toEqual({ peers: [{ peer: "node-003" }] });
+  const [bare, network] = [{ type: "extension" } as const, dualStack(config)];
+  expect(extension.plan(bare, network, localNode([])).commands).toEqual({});
+  expect(extension.peerPlanner(bare, network, localNode([]))(lease("extension", 3, {})).commands).toEqual({});
 });
 
 test("what PreStartupCommand printed is the lease's BackendData", () => {

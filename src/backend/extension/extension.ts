@@ -1,9 +1,8 @@
-import type { Problem } from "../../base/problem.ts";
 import type { ClusterNetwork, ExtensionConfig, Lease } from "../../model/network.ts";
 import type { LocalNode } from "../../model/node.ts";
-import type { ExtensionCommand, ExtensionPeer } from "../../model/node-state.ts";
-import type { Advertisement, Backend, BackendPlan } from "../backend.ts";
-import { addressOf, familiesOf, ownAddress, peersFor, subnetsOf } from "../peers.ts";
+import type { ExtensionCommand, PeerCommands } from "../../model/node-state.ts";
+import { type Advertisement, type Backend, type BackendPlan, emptyPeerPlan, type PeerPlanner } from "../backend.ts";
+import { addressOf, familiesOf, ownAddress, subnetsOf } from "../peers.ts";
 
 /** Longest BackendData handed to a command, characters. flanneld's is one line; a peer must not fill our memory. */
 const longestInput = 64 * 1024;
@@ -24,35 +23,26 @@ export const extension: Backend<ExtensionConfig> = {
     return { backendType: "extension", backendData: Object.fromEntries(data) };
   },
 
-  plan(config, network, local, leases): BackendPlan {
-    const { served, problems } = peersFor("extension", local, leases);
-    const refused: Problem[] = [...problems];
-    const peers: ExtensionPeer[] = [];
-    for (const peer of served) {
-      const stdin = inputOf(peer, network);
-      if (stdin !== undefined) peers.push(peerCommands(config, network, peer, stdin));
-      else {
-        refused.push({
-          severity: "error",
-          subject: peer.node,
-          message: `node ${peer.node} passes data that is not a text of at most ${longestInput} characters; no command was run for it`,
-          remedy: `look at what PreStartupCommand prints on ${peer.node}`,
-        });
-      }
-    }
+  plan(config, network, local): BackendPlan {
     const { preStartup, postStartup } = config;
     return {
       tunnels: [],
-      routes: [],
-      neighbours: [],
-      forwarding: [],
-      problems: refused,
+      problems: [],
       podMtu: local.underlay.mtu,
       commands: {
         ...(preStartup === undefined ? {} : { preStartup: { shell: preStartup, environment: {}, stdin: "\n" } }),
         ...(postStartup === undefined ? {} : { postStartup: afterStartup(postStartup, network, local) }),
-        peers,
       },
+    };
+  },
+
+  peerPlanner(config, network): PeerPlanner {
+    return (peer) => {
+      const stdin = inputOf(peer, network);
+      if (stdin !== undefined) return { ...emptyPeerPlan, commands: peerCommands(config, network, peer, stdin) };
+      const message = `node ${peer.node} passes data that is not a text of at most ${longestInput} characters; no command was run for it`;
+      const remedy = `look at what PreStartupCommand prints on ${peer.node}`;
+      return { ...emptyPeerPlan, problems: [{ severity: "error", subject: peer.node, message, remedy }] };
     };
   },
 };
@@ -69,7 +59,7 @@ function afterStartup(shell: string, network: ClusterNetwork, local: LocalNode):
   return { shell, environment, stdin: "\n" };
 }
 
-function peerCommands(config: ExtensionConfig, network: ClusterNetwork, peer: Lease, stdin: string): ExtensionPeer {
+function peerCommands(config: ExtensionConfig, network: ClusterNetwork, peer: Lease, stdin: string): PeerCommands {
   const has = new Set(familiesOf(network));
   const environment = present({
     SUBNET: has.has(4) ? subnetsOf(peer, 4)[0] : undefined,
@@ -80,7 +70,7 @@ function peerCommands(config: ExtensionConfig, network: ClusterNetwork, peer: Le
   const command = (shell: string | undefined) => (shell === undefined ? undefined : { shell, environment, stdin });
   const add = command(config.subnetAdd);
   const remove = command(config.subnetRemove);
-  return { peer: peer.node, ...(add === undefined ? {} : { add }), ...(remove === undefined ? {} : { remove }) };
+  return { ...(add === undefined ? {} : { add }), ...(remove === undefined ? {} : { remove }) };
 }
 
 /** BackendData as standard input, with the newline that flanneld adds: the documented examples `read` it. */

@@ -4,6 +4,7 @@ import { parsePrefix } from "../../base/prefix.ts";
 import type { Lease, VxlanConfig } from "../../model/network.ts";
 import type { LocalNode } from "../../model/node.ts";
 import { backendContract, dualStack, lease, localNode, macOf, onlyFamily } from "../backend.contract.ts";
+import type { PeerPlan } from "../backend.ts";
 import { readVxlanData } from "./backend-data.ts";
 import { deviceName } from "./device.ts";
 import { vxlan } from "./vxlan.ts";
@@ -41,7 +42,7 @@ const far = (number: number): Lease => ({
 
 describe("vxlan", () => {
   test("the devices are Flannel's", () => {
-    const [v4, v6] = vxlan.plan(config, network, local, []).tunnels;
+    const [v4, v6] = vxlan.plan(config, network, local).tunnels;
     expect(v4).toEqual({
       name: "flannel.1",
       kind: {
@@ -64,15 +65,11 @@ describe("vxlan", () => {
   });
 
   test("a remote node is a neighbour, a forwarding entry and an onlink route a family", () => {
-    const plan = vxlan.plan(config, onlyFamily(network, 4), local, [far(7)]);
-    const peer = "node-007";
-    expect(plan.neighbours).toEqual([
-      { peer, device: "flannel.1", address: parseAddress("10.244.7.0"), mac: macOf(7) },
-    ]);
-    expect(plan.forwarding).toEqual([{ peer, device: "flannel.1", mac: macOf(7), remote: parseAddress("172.16.0.7") }]);
+    const plan = vxlan.peerPlanner(config, onlyFamily(network, 4), local)(far(7));
+    expect(plan.neighbours).toEqual([{ device: "flannel.1", address: parseAddress("10.244.7.0"), mac: macOf(7) }]);
+    expect(plan.forwarding).toEqual([{ device: "flannel.1", mac: macOf(7), remote: parseAddress("172.16.0.7") }]);
     expect(plan.routes).toEqual([
       {
-        peer,
         destination: parsePrefix("10.244.7.0/24"),
         device: "flannel.1",
         gateway: parseAddress("10.244.7.0"),
@@ -88,41 +85,41 @@ describe("vxlan", () => {
   });
 
   test("DirectRouting: direct on the link, by tunnel to the rest, device kept for both", () => {
-    const plan = vxlan.plan({ ...config, directRouting: true }, network, local, [lease("vxlan", 3, data(3)), far(4)]);
-    const ways = plan.routes.map((route) => [route.peer, route.device, route.gateway, route.onlink]);
-    expect(ways).toEqual([
-      ["node-003", "eth0", parseAddress("192.168.0.4"), false],
-      ["node-003", "eth0", parseAddress("fd01::4"), false],
-      ["node-004", "flannel.1", parseAddress("10.244.4.0"), true],
-      ["node-004", "flannel-v6.1", parseAddress("fd00:10:244:4::"), true],
+    const direct: VxlanConfig = { ...config, directRouting: true };
+    const planner = vxlan.peerPlanner(direct, network, local);
+    const [near, distant] = [planner(lease("vxlan", 3, data(3))), planner(far(4))];
+    const ways = ({ routes }: PeerPlan) => routes.map((route) => [route.device, route.gateway, route.onlink]);
+    expect(ways(near)).toEqual([
+      ["eth0", parseAddress("192.168.0.4"), false],
+      ["eth0", parseAddress("fd01::4"), false],
     ]);
-    expect(new Set(plan.neighbours.map((entry) => entry.peer))).toEqual(new Set(["node-004"]));
-    expect(new Set(plan.forwarding.map((entry) => entry.peer))).toEqual(new Set(["node-004"]));
-    expect(plan.tunnels.length).toBe(2);
+    expect(ways(distant)).toEqual([
+      ["flannel.1", parseAddress("10.244.4.0"), true],
+      ["flannel-v6.1", parseAddress("fd00:10:244:4::"), true],
+    ]);
+    expect([near.neighbours.length, near.forwarding.length]).toEqual([0, 0]);
+    expect([distant.neighbours.length, distant.forwarding.length]).toEqual([2, 2]);
+    expect(vxlan.plan(direct, network, local).tunnels.length).toBe(2);
   });
 
   test("DirectRouting needs both ends to see one link", () => {
     const narrow: Lease = { ...lease("vxlan", 3, data(3)), underlays: [parsePrefix("192.168.0.4/32")] };
     const wide: Lease = { ...narrow, underlays: [parsePrefix("192.168.0.0/24")] };
     const device = (peer: Lease) =>
-      vxlan.plan({ ...config, directRouting: true }, onlyFamily(network, 4), local, [peer]).routes[0]?.device;
+      vxlan.peerPlanner({ ...config, directRouting: true }, onlyFamily(network, 4), local)(peer).routes[0]?.device;
     expect(device(narrow)).toBe("flannel.1");
     expect(device(wide)).toBe("eth0");
   });
 
-  test("another VNI and a doubled VTEP address are problems of the peer", () => {
+  test("another VNI is the peer's problem", () => {
     const otherVni: Lease = { ...far(5), backendData: { 4: { VNI: 9, VtepMAC: macOf(5) } } };
-    const twin: Lease = { ...far(6), backendData: { 4: { VNI: 1, VtepMAC: macOf(4) } } };
-    const plan = vxlan.plan(config, onlyFamily(network, 4), local, [twin, otherVni, far(4)]);
-    expect(plan.routes.map((route) => route.peer)).toEqual(["node-004"]);
-    expect(plan.problems.map((problem) => problem.message)).toEqual([
-      "node node-005 uses VNI 9, this node VNI 1",
-      `node node-006 has the same tunnel address ${macOf(4)} as node node-004; node-004 keeps it`,
-    ]);
+    const plan = vxlan.peerPlanner(config, onlyFamily(network, 4), local)(otherVni);
+    expect(plan.routes).toEqual([]);
+    expect(plan.problems.map((problem) => problem.message)).toEqual(["node node-005 uses VNI 9, this node VNI 1"]);
   });
 
   test("Backend.MTU is the underlay's, as in Flannel; more than the underlay carries is cut and said", () => {
-    const mtuOf = (mtu: number) => vxlan.plan({ ...config, mtu }, onlyFamily(network, 4), local, []);
+    const mtuOf = (mtu: number) => vxlan.plan({ ...config, mtu }, onlyFamily(network, 4), local);
     expect(mtuOf(1400).tunnels[0]?.mtu).toBe(1350);
     expect(mtuOf(1400).problems).toEqual([]);
     expect(mtuOf(9000).tunnels[0]?.mtu).toBe(1450);
@@ -131,14 +128,14 @@ describe("vxlan", () => {
 
   test("an underlay too small for IPv6 costs IPv6 only", () => {
     const small: LocalNode = { ...local, underlay: { ...local.underlay, mtu: 1300 } };
-    const plan = vxlan.plan(config, network, small, [far(4)]);
+    const plan = vxlan.plan(config, network, small);
     expect(plan.tunnels.map((tunnel) => tunnel.name)).toEqual(["flannel.1"]);
     expect(plan.problems.map((problem) => problem.remedy)).toEqual(["raise the MTU of eth0 to at least 1350"]);
   });
 
   test("no address of a family: that family is missing, and said", () => {
     const { ipv6: _, ...underlay } = local.underlay;
-    const plan = vxlan.plan(config, network, { ...local, underlay }, [far(4)]);
+    const plan = vxlan.plan(config, network, { ...local, underlay });
     expect(plan.tunnels.map((tunnel) => tunnel.name)).toEqual(["flannel.1"]);
     expect(plan.problems.length).toBe(1);
     expect(plan.problems[0]?.message).toContain("IPv6");
@@ -146,12 +143,11 @@ describe("vxlan", () => {
 
   test("checksum offload: off on vmxnet3 alone, and as the administrator says anywhere", () => {
     const offload = (change: Partial<LocalNode>, driver?: string) =>
-      vxlan.plan(
-        config,
-        onlyFamily(network, 4),
-        { ...local, ...change, underlay: { ...local.underlay, ...(driver && { driver }) } },
-        [],
-      ).tunnels[0]?.txChecksumOffload;
+      vxlan.plan(config, onlyFamily(network, 4), {
+        ...local,
+        ...change,
+        underlay: { ...local.underlay, ...(driver && { driver }) },
+      }).tunnels[0]?.txChecksumOffload;
     expect(offload({}, "mlx5_core")).toBe(true);
     expect(offload({}, "vmxnet3")).toBe(false);
     expect(offload({ txChecksumOffload: true }, "vmxnet3")).toBe(true);

@@ -1,11 +1,18 @@
-import type { Family } from "../../base/address.ts";
+import { type Family, familyOf } from "../../base/address.ts";
 import { baseOf } from "../../base/prefix.ts";
 import type { Problem } from "../../base/problem.ts";
 import type { ClusterNetwork, Lease, VxlanConfig } from "../../model/network.ts";
 import type { LocalNode } from "../../model/node.ts";
-import type { PeerForwarding, PeerNeighbour, PeerRoute, TunnelDevice } from "../../model/node-state.ts";
-import type { Advertisement, Backend, BackendPlan } from "../backend.ts";
-import { addressOf, familiesOf, noAddress, peersFor, sharesLink, subnetsOf } from "../peers.ts";
+import type { TunnelDevice } from "../../model/node-state.ts";
+import {
+  type Advertisement,
+  type Backend,
+  type BackendPlan,
+  emptyPeerPlan,
+  type PeerPlan,
+  type PeerPlanner,
+} from "../backend.ts";
+import { addressOf, familiesOf, noAddress, sharesLink, subnetsOf } from "../peers.ts";
 import { readVxlanData, writeVxlanData } from "./backend-data.ts";
 import { deviceName, mtuProblems, tunnelMtu, vxlanDevice } from "./device.ts";
 
@@ -21,109 +28,77 @@ export const vxlan: Backend<VxlanConfig> = {
 
   advertise(config, network, local): Advertisement {
     const backendData: Partial<Record<Family, unknown>> = {};
-    for (const family of familiesOf(network)) {
-      const device = vxlanDevice(config, local, family);
-      if (isDevice(device)) backendData[family] = writeVxlanData(config, device.mac);
+    for (const device of devicesOf(config, network, local).filter(isDevice)) {
+      backendData[familyOfDevice(device)] = writeVxlanData(config, device.mac);
     }
     return { backendType: "vxlan", backendData };
   },
 
-  plan(config, network, local, leases): BackendPlan {
-    const plan = new PlanBuilder(config, network, local);
-    const peers = peersFor("vxlan", local, leases);
-    plan.problems.push(...peers.problems);
-    for (const peer of peers.served) plan.add(peer);
-    return plan.plan();
+  plan(config, network, local): BackendPlan {
+    const devices = devicesOf(config, network, local);
+    return {
+      tunnels: devices.filter(isDevice),
+      problems: [...mtuProblems(config, local), ...devices.filter(isProblem)],
+      podMtu: Math.min(...familiesOf(network).map((family) => tunnelMtu(config, local, family))),
+    };
+  },
+
+  peerPlanner(config, network, local): PeerPlanner {
+    const devices = devicesOf(config, network, local).filter(isDevice);
+    return (peer) => {
+      const families = devices.map((device) => planFamily(config, local, device, peer));
+      return {
+        routes: families.flatMap((plan) => plan.routes),
+        neighbours: families.flatMap((plan) => plan.neighbours),
+        forwarding: families.flatMap((plan) => plan.forwarding),
+        problems: families.flatMap((plan) => plan.problems),
+      };
+    };
   },
 };
 
 const isDevice = (value: TunnelDevice | Problem): value is TunnelDevice => "kind" in value;
+const isProblem = (value: TunnelDevice | Problem): value is Problem => !isDevice(value);
+const familyOfDevice = (device: TunnelDevice): Family => familyOf(device.kind.local);
 
-class PlanBuilder {
-  readonly tunnels: TunnelDevice[] = [];
-  readonly routes: PeerRoute[] = [];
-  readonly neighbours: PeerNeighbour[] = [];
-  readonly forwarding: PeerForwarding[] = [];
-  readonly problems: Problem[] = [];
-  readonly podMtu: number;
-  readonly #config: VxlanConfig;
-  readonly #local: LocalNode;
-  readonly #devices = new Map<Family, TunnelDevice>();
-  /** Whose Ethernet address it is, by device and address: one address leads to one node only. */
-  readonly #owners = new Map<string, string>();
+/** The tunnel device of each family, or why there is none. */
+const devicesOf = (config: VxlanConfig, network: ClusterNetwork, local: LocalNode): (TunnelDevice | Problem)[] =>
+  familiesOf(network).map((family) => vxlanDevice(config, local, family));
 
-  constructor(config: VxlanConfig, network: ClusterNetwork, local: LocalNode) {
-    this.#config = config;
-    this.#local = local;
-    const families = familiesOf(network);
-    this.podMtu = Math.min(...families.map((family) => tunnelMtu(config, local, family)));
-    this.problems.push(...mtuProblems(config, local));
-    for (const family of families) {
-      const device = vxlanDevice(config, local, family);
-      if (!isDevice(device)) this.problems.push(device);
-      else {
-        this.tunnels.push(device);
-        this.#devices.set(family, device);
-        this.#owners.set(`${device.name} ${device.mac}`, local.name);
-      }
-    }
+/** The peer's subnets of the device's family, through the device or directly. */
+function planFamily(config: VxlanConfig, local: LocalNode, device: TunnelDevice, peer: Lease): PeerPlan {
+  const family = familyOfDevice(device);
+  const subnets = subnetsOf(peer, family);
+  if (subnets.length === 0) return emptyPeerPlan;
+  const remote = addressOf(peer, family);
+  if (remote === undefined) return refused(noAddress(peer, family));
+  if (config.directRouting && sharesLink(local, peer, remote)) {
+    const direct = { device: local.underlay.device, gateway: remote, onlink: false };
+    return { ...emptyPeerPlan, routes: subnets.map((destination) => ({ destination, ...direct })) };
   }
-
-  plan(): BackendPlan {
-    const { tunnels, routes, neighbours, forwarding, problems, podMtu } = this;
-    return { tunnels, routes, neighbours, forwarding, problems, podMtu };
+  const data = readVxlanData(peer.backendData[family]);
+  if (typeof data === "string") {
+    const remedy = `restart the agent of ${peer.node}; it writes its lease anew`;
+    return refused(unusable(peer, `IPv${family}: ${data}`, remedy));
   }
-
-  add(peer: Lease): void {
-    for (const [family, device] of this.#devices) {
-      if (subnetsOf(peer, family).length > 0) this.#addFamily(peer, family, device);
-    }
+  if (data.VNI !== undefined && data.VNI !== config.vni) {
+    const remedy = "give all nodes the same Backend.VNI and let their agents read it";
+    return refused(unusable(peer, `uses VNI ${data.VNI}, this node VNI ${config.vni}`, remedy));
   }
-
-  #addFamily(peer: Lease, family: Family, device: TunnelDevice): void {
-    const remote = addressOf(peer, family);
-    if (remote === undefined) {
-      this.problems.push(noAddress(peer, family));
-      return;
-    }
-    if (this.#config.directRouting && sharesLink(this.#local, peer, remote)) {
-      for (const destination of subnetsOf(peer, family)) {
-        const underlay = this.#local.underlay.device;
-        this.routes.push({ peer: peer.node, destination, device: underlay, gateway: remote, onlink: false });
-      }
-      return;
-    }
-    const data = readVxlanData(peer.backendData[family]);
-    if (typeof data === "string") {
-      this.#refuse(peer, `IPv${family}: ${data}`, `restart the agent of ${peer.node}; it writes its lease anew`);
-      return;
-    }
-    if (data.VNI !== undefined && data.VNI !== this.#config.vni) {
-      const message = `uses VNI ${data.VNI}, this node VNI ${this.#config.vni}`;
-      this.#refuse(peer, message, "give all nodes the same Backend.VNI and let their agents read it");
-      return;
-    }
-    const mac = data.VtepMAC;
-    const owner = this.#owners.get(`${device.name} ${mac}`);
-    if (owner !== undefined) {
-      const message = `has the same tunnel address ${mac} as node ${owner}; ${owner} keeps it`;
-      this.#refuse(
-        peer,
-        message,
-        `delete ${device.name} on ${peer.node} (a cloned machine?); its agent makes a new one`,
-      );
-      return;
-    }
-    this.#owners.set(`${device.name} ${mac}`, peer.node);
-    this.forwarding.push({ peer: peer.node, device: device.name, mac, remote });
-    for (const destination of subnetsOf(peer, family)) {
-      const gateway = baseOf(destination);
-      this.neighbours.push({ peer: peer.node, device: device.name, address: gateway, mac });
-      this.routes.push({ peer: peer.node, destination, device: device.name, gateway, onlink: true });
-    }
-  }
-
-  #refuse(peer: Lease, what: string, remedy: string): void {
-    this.problems.push({ severity: "error", subject: peer.node, message: `node ${peer.node} ${what}`, remedy });
-  }
+  const [name, mac] = [device.name, data.VtepMAC];
+  return {
+    routes: subnets.map((destination) => ({ destination, device: name, gateway: baseOf(destination), onlink: true })),
+    neighbours: subnets.map((subnet) => ({ device: name, address: baseOf(subnet), mac })),
+    forwarding: [{ device: name, mac, remote }],
+    problems: [],
+  };
 }
+
+const refused = (problem: Problem): PeerPlan => ({ ...emptyPeerPlan, problems: [problem] });
+
+const unusable = ({ node }: Lease, what: string, remedy: string): Problem => ({
+  severity: "error",
+  subject: node,
+  message: `node ${node} ${what}`,
+  remedy,
+});

@@ -30,5 +30,5 @@ const prober: PeerProber = new PeerProber({
   },
   transport,
 });
-prober.setPeers([{ name: "peer", port: 9098, underlay: underlay as Address, overlay: overlay as Address }]);
+prober.change(new Map([["peer", { port: 9098, underlay: underlay as Address, overlay: overlay as Address }]]));
 await prober.run(new AbortController().signal);

@@ -4,7 +4,7 @@ import type { Address } from "../../base/address.ts";
 import { FakeClock } from "../../base/clock.ts";
 import { silentLog } from "../../base/log.ts";
 import { seededRandom } from "../../base/random.ts";
-import { type Peer, PeerProber } from "./prober.ts";
+import { PeerProber } from "./prober.ts";
 
 const key = seededRandom(1).bytes(32);
 const address = (text: string) => text as Address;
@@ -37,8 +37,8 @@ function pair(lost: (to: Address) => boolean = () => false) {
   };
   const a = prober("a", ["192.168.0.1", "10.0.1.0"]);
   const b = prober("b", ["192.168.0.2", "10.0.2.0"]);
-  a.setPeers([{ name: "b", port: 9098, underlay: address("192.168.0.2"), overlay: address("10.0.2.0") }]);
-  b.setPeers([{ name: "a", port: 9098, underlay: address("192.168.0.1"), overlay: address("10.0.1.0") }]);
+  a.change(new Map([["b", { port: 9098, underlay: address("192.168.0.2"), overlay: address("10.0.2.0") }]]));
+  b.change(new Map([["a", { port: 9098, underlay: address("192.168.0.1"), overlay: address("10.0.1.0") }]]));
   const pass = async (milliseconds: number) => {
     for (let spent = 0; spent < milliseconds; spent += 50) {
       a.tick();
@@ -74,12 +74,11 @@ test("three losses in a row say no, and which way; one answer says yes again", a
 
 test("the budget holds for 1,000 peers, and every one has its turn", async () => {
   const { a, pass, sentTo } = pair();
-  const peers: Peer[] = Array.from({ length: 1000 }, (_, index) => ({
-    name: `n${index}`,
-    port: 9098,
-    underlay: address(`172.16.${index >> 8}.${index & 255}`),
-  }));
-  a.setPeers(peers);
+  const contacts = Array.from(
+    { length: 1000 },
+    (_, index) => [`n${index}`, { port: 9098, underlay: address(`172.16.${index >> 8}.${index & 255}`) }] as const,
+  );
+  a.change(new Map(contacts));
   sentTo.length = 0;
   await pass(60_000);
   const own = sentTo.filter((to) => to.startsWith("172."));
@@ -113,7 +112,7 @@ test("answers are limited, however many probes are replayed", async () => {
     onChange: () => {},
     transport: { send: (bytes) => captured.push(bytes), close: () => {} },
   });
-  attacker.setPeers([{ name: "a", port: 1, underlay: address("192.168.0.1") }]);
+  attacker.change(new Map([["a", { port: 1, underlay: address("192.168.0.1") }]]));
   for (let round = 0; round < 100 && captured.length === 0; round++) {
     await (attacker as unknown as { tick(): void }).tick();
   }

@@ -4,19 +4,11 @@ import type { Clock } from "../../base/clock.ts";
 import { isCode } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
+import type { PeerContact } from "../../model/node-state.ts";
 import type { Reachability } from "../../model/status.ts";
 import { decodeMessage, encodeMessage, type Path } from "./codec.ts";
 import { combine, PathHistory } from "./history.ts";
 import type { PeerTransport } from "./transport.ts";
-
-/** A node to be measured. */
-export interface Peer {
-  readonly name: string;
-  readonly port: number;
-  readonly underlay: Address;
-  /** An address of that node inside the pod network. Absent: there is none, or not one to be reached from a node. */
-  readonly overlay?: Address;
-}
 
 export interface ProberOptions {
   readonly node: string;
@@ -50,7 +42,8 @@ const gapMs = 1_000 / budget;
 const answersPerSecond = 200;
 
 interface Target {
-  readonly peer: Peer;
+  readonly node: string;
+  readonly port: number;
   readonly path: Path;
   readonly address: Address;
   readonly history: PathHistory;
@@ -64,7 +57,8 @@ export class PeerProber {
   readonly #targets = new Map<string, Target>();
   readonly #reverse = new Map<string, Reachability>();
   readonly #outstanding = new Map<string, { readonly target: Target; readonly sentAt: number }>();
-  #strangersFree: ReadonlySet<Address> = new Set();
+  /** Addresses that datagrams may come from, with the number of targets there. */
+  readonly #senders = new Map<Address, number>();
   #tokens = answersPerSecond;
   #refilledAt: number;
   #stopped = false;
@@ -87,26 +81,35 @@ export class PeerProber {
     this.#stopped = true;
   }
 
-  setPeers(peers: readonly Peer[]): void {
-    const now = this.#options.clock.monotonic();
-    const wanted = new Map<string, Omit<Target, "history" | "due">>();
-    for (const peer of peers) {
-      wanted.set(`${peer.name} underlay`, { peer, path: "underlay", address: peer.underlay });
-      if (peer.overlay !== undefined)
-        wanted.set(`${peer.name} overlay`, { peer, path: "overlay", address: peer.overlay });
+  /** Takes these contacts, by node, in the place of what they were; undefined: it is measured no longer. */
+  change(contacts: ReadonlyMap<string, PeerContact | undefined>): void {
+    for (const [node, contact] of contacts) {
+      this.#aim(node, "underlay", contact?.port, contact?.underlay);
+      this.#aim(node, "overlay", contact?.port, contact?.overlay);
+      if (contact === undefined) this.#reverse.delete(node);
     }
-    for (const [id, target] of this.#targets) {
-      const same = wanted.get(id);
-      if (same?.address === target.address && same.peer.port === target.peer.port) wanted.delete(id);
-      else this.#targets.delete(id);
+    if (contacts.size > 0) this.#wake?.abort();
+  }
+
+  /** A path that stays keeps its history. */
+  #aim(node: string, path: Path, port: number | undefined, address: Address | undefined): void {
+    const id = `${node} ${path}`;
+    const before = this.#targets.get(id);
+    if (before !== undefined && before.address === address && before.port === port) return;
+    if (before !== undefined) {
+      this.#targets.delete(id);
+      this.#countSender(before.address, -1);
     }
-    for (const [id, target] of wanted) {
-      this.#targets.set(id, { ...target, history: new PathHistory(), due: now + this.#options.random.below(soonMs) });
-    }
-    const names = new Set(peers.map((peer) => peer.name));
-    for (const name of this.#reverse.keys()) if (!names.has(name)) this.#reverse.delete(name);
-    this.#wake?.abort();
-    this.#strangersFree = new Set([...this.#targets.values()].map((target) => target.address));
+    if (address === undefined || port === undefined) return;
+    const due = this.#options.clock.monotonic() + this.#options.random.below(soonMs);
+    this.#targets.set(id, { node, port, path, address, history: new PathHistory(), due });
+    this.#countSender(address, 1);
+  }
+
+  #countSender(address: Address, change: 1 | -1): void {
+    const count = (this.#senders.get(address) ?? 0) + change;
+    if (count === 0) this.#senders.delete(address);
+    else this.#senders.set(address, count);
   }
 
   reachability(name: string): Reachability {
@@ -156,7 +159,7 @@ export class PeerProber {
   /** A datagram came in. */
   receive(bytes: Uint8Array, from: Address, port: number): void {
     // Before any cryptography: strangers cost nothing.
-    if (this.#stopped || !this.#strangersFree.has(from)) return void this.counters.rejected++;
+    if (this.#stopped || !this.#senders.has(from)) return void this.counters.rejected++;
     try {
       const message = decodeMessage(bytes, this.#options.key);
       if (message === undefined) return void this.counters.rejected++;
@@ -178,7 +181,7 @@ export class PeerProber {
     transport.send(
       encodeMessage({ type: "probe", nonce, path: target.path, sender: node }, key),
       target.address,
-      target.peer.port,
+      target.port,
     );
   }
 
@@ -203,7 +206,7 @@ export class PeerProber {
     if (waiting === undefined) return; // too late, or replayed
     this.#outstanding.delete(nonce);
     this.counters.answered++;
-    this.#reverse.set(waiting.target.peer.name, measured);
+    this.#reverse.set(waiting.target.node, measured);
     this.#record(waiting.target, this.#options.clock.monotonic() - waiting.sentAt);
   }
 

@@ -1,0 +1,36 @@
+import { backendOf } from "../backend/registry.ts";
+import { prefixFamily } from "../base/prefix.ts";
+import type { ClusterNetwork, NetworkRange } from "../model/network.ts";
+import type { LocalNode } from "../model/node.ts";
+import type { Masquerade, OwnState } from "../model/node-state.ts";
+import { sysctlsFor } from "./sysctls.ts";
+
+/** All that a node's state follows from, but the leases. A plain value: two that print alike are the same. */
+export interface CompileInput {
+  readonly network: ClusterNetwork;
+  readonly local: LocalNode;
+  /** Whether traffic from pods to outside the cluster takes the node's address (flanneld's ip-masq). Default: true. */
+  readonly masquerade?: boolean;
+}
+
+/** The part that depends on no peer. */
+export function ownState({ network, local, masquerade }: CompileInput): OwnState {
+  const plan = backendOf(network.backend).plan(network.backend, network, local);
+  return {
+    node: local.name,
+    tunnels: plan.tunnels,
+    ...(masquerade === false ? {} : { masquerade: masqueradeFor(network, local) }),
+    podMtu: plan.podMtu,
+    subnets: local.subnets,
+    sysctls: sysctlsFor(network, local, plan.tunnels),
+    ...(plan.commands === undefined ? {} : { commands: plan.commands }),
+    problems: plan.problems,
+  };
+}
+
+function masqueradeFor(network: ClusterNetwork, local: LocalNode): Masquerade {
+  const ranges = [network.ipv4, network.ipv6].filter((range): range is NetworkRange => range !== undefined);
+  const networks = ranges.map((range) => range.network);
+  const families = networks.map(prefixFamily);
+  return { networks, local: local.subnets.filter((subnet) => families.includes(prefixFamily(subnet))), families };
+}
