@@ -11,6 +11,8 @@ export interface Resource {
 
 export const CONFIG_MAPS: Resource = { group: "", version: "v1", plural: "configmaps", kind: "ConfigMap" };
 export const SECRETS: Resource = { group: "", version: "v1", plural: "secrets", kind: "Secret" };
+export const EVENTS: Resource = { group: "", version: "v1", plural: "events", kind: "Event" };
+export const PODS: Resource = { group: "", version: "v1", plural: "pods", kind: "Pod" };
 export const NODES: Resource = { group: "", version: "v1", plural: "nodes", kind: "Node" };
 
 /** Where an object is, or a collection of them: no namespace for cluster-wide resources. */
