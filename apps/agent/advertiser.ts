@@ -83,6 +83,7 @@ export class Advertiser {
         this.#problem = {
           severity: "error",
           subject: lease.node,
+          reason: "NodeNotPublished",
           message: `the other nodes cannot see what changed here: ${describeError(error)}`,
           remedy: error.remedy ?? "the agent tries again by itself",
         };

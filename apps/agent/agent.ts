@@ -28,7 +28,7 @@ import { Dataplane } from "./dataplane.ts";
 import { ExtensionRunner } from "./extension-runner.ts";
 import { makeFolder } from "./files.ts";
 import { FirewallWatch } from "./firewall-watch.ts";
-import type { ClusterNodes } from "./kubernetes/cluster-nodes.ts";
+import type { KubernetesNode } from "./kubernetes/kubernetes-node.ts";
 import { NodeSubnets } from "./kubernetes/node-subnets.ts";
 import { FileNetwork, type NetworkSource, storedNetwork } from "./network-source.ts";
 import type { NodeMemory } from "./node-file.ts";
@@ -37,7 +37,7 @@ import type { AgentOptions } from "./options.ts";
 import { ownLease } from "./own-lease.ts";
 import type { Peers } from "./peers.ts";
 import type { Pods } from "./pods.ts";
-import { problemOf } from "./problem-of.ts";
+import { problemOf, undecodableProblems } from "./problem-of.ts";
 import { StoreHealth } from "./store-health.ts";
 import type { SubnetSource } from "./subnet-source.ts";
 import { SysctlLedger } from "./sysctl-ledger.ts";
@@ -47,8 +47,8 @@ export interface AgentParts {
   readonly options: AgentOptions;
   readonly memory: NodeMemory;
   readonly store: Datastore;
-  /** The Nodes, when the datastore is Kubernetes'. */
-  readonly cluster?: ClusterNodes;
+  /** When the datastore is Kubernetes'. */
+  readonly kubernetes?: KubernetesNode;
   readonly rtnl: Rtnl;
   readonly nft: Nft;
   readonly ethtool: Ethtool;
@@ -140,7 +140,7 @@ export class Agent {
       log,
       onChange: update,
     });
-    parts.cluster?.subscribe(() => {
+    parts.kubernetes?.nodes.subscribe(() => {
       this.#advertiser.recheck();
       this.#mark();
     });
@@ -171,6 +171,9 @@ export class Agent {
   get underlay(): Underlay | undefined {
     return this.#underlay.found;
   }
+  get kubernetes(): KubernetesNode | undefined {
+    return this.#parts.kubernetes;
+  }
   /** For people: where the node's subnets come from. */
   get subnetSource(): string {
     return this.#subnets.name;
@@ -193,8 +196,8 @@ export class Agent {
     return [
       ...(rejected === undefined ? [] : [rejectedProblem(this.#source, rejected)]),
       ...this.#source.warnings,
-      ...(this.#underlay.error === undefined ? [] : [problemOf("underlay", this.#underlay.error)]),
-      ...[...this.#nodes.undecodable].map(([name, error]) => problemOf(`node ${name}`, error)),
+      ...(this.#underlay.error === undefined ? [] : [problemOf("underlay", this.#underlay.error, "UnderlayMissing")]),
+      ...undecodableProblems(this.#nodes.undecodable),
       ...this.#subnets.problems,
       ...this.#advertiser.problems,
       ...(this.state === undefined ? [] : problemsOf(this.state)),
@@ -203,6 +206,7 @@ export class Agent {
       ...(this.#extension?.problems ?? []),
       ...this.#parts.pods.problems,
       ...this.#files.problems,
+      ...(this.#parts.kubernetes?.problems ?? []),
     ];
   }
 
@@ -214,6 +218,7 @@ export class Agent {
     this.#firewall.stop();
     this.#subnets.stop();
     this.#advertiser.stop();
+    this.#parts.kubernetes?.stop();
     await Promise.all([this.#nodes.close(), this.#source.close(), this.#extension?.idle()]);
     await Promise.all(this.#caches.map((cache) => cache.flush()));
     await this.#parts.store.close();
@@ -241,11 +246,24 @@ export class Agent {
     this.#waitingFor = waiting;
     this.#parts.pods.setReady(waiting);
     if (waiting.length === 0) this.#files.installConflist();
+    this.#parts.kubernetes?.update({
+      waitingFor: waiting,
+      problems: this.problems.filter(({ subject }) => !this.#isOthers(subject)),
+      subnets: this.#subnets.subnets,
+      backend: network?.backend.type,
+    });
+  }
+
+  /** The problem is another node's, and its own agent's to tell the cluster. */
+  #isOthers(subject: string): boolean {
+    const name = subject.replace(/^node /, "");
+    if (name === this.#parts.options.nodeName) return false;
+    return subject === "nodes" || this.#nodes.get(name) !== undefined || this.#nodes.undecodable.has(name);
   }
 
   /** From the configuration to the kernel; each return says in `waiting` what is missing. */
   #advance(network: ClusterNetwork, waiting: string[]): void {
-    const { options, memory, pods, peers, cluster } = this.#parts;
+    const { options, memory, pods, peers, kubernetes } = this.#parts;
     const underlay = this.#underlay.find(rangeList(network).map(([family]) => family));
     if (underlay === undefined) return void waiting.push(this.#underlay.error?.describe() ?? "an underlay interface");
     const command = network.backend.type === "extension" ? network.backend.preStartup : undefined;
@@ -271,8 +289,8 @@ export class Agent {
       ...(preStartupOutput === undefined ? {} : { preStartupOutput }),
     };
     // Before the Node is known, so is not the address that its administrator wants.
-    if (cluster === undefined || cluster.known)
-      this.#advertiser.set(ownLease(network, local, options, memory, cluster?.own?.overwritten));
+    if (kubernetes === undefined || kubernetes.nodes.known)
+      this.#advertiser.set(ownLease(network, local, options, memory, kubernetes?.nodes.own?.overwritten));
 
     if (this.#nodes.state === "starting") return void waiting.push("the list of nodes from the datastore");
     const { state, change } = this.#compiler.update({ network, local, masquerade: options.ipMasq });
@@ -285,10 +303,10 @@ export class Agent {
   }
 
   #subnetSource(onChange: () => void): SubnetSource {
-    const { options, memory, store, cluster, pods, clock, random, log } = this.#parts;
+    const { options, memory, store, kubernetes, pods, clock, random, log } = this.#parts;
     const previous = memory.file.subnets;
-    if (cluster !== undefined && options.subnets === "node")
-      return new NodeSubnets({ nodes: cluster, previous, log, onChange });
+    if (kubernetes !== undefined && options.subnets === "node")
+      return new NodeSubnets({ nodes: kubernetes.nodes, previous, log, onChange });
     return new ClaimedSubnets({
       store,
       holder: { node: options.nodeName, id: memory.file.identity },
@@ -305,7 +323,7 @@ export class Agent {
 
   /** The kubelet that keeps our Node runs on this machine: whoever wrote it before was another machine of its name. */
   #kubeletIsHere(): boolean {
-    const kubelet = this.#parts.cluster?.own?.kubelet ?? [];
+    const kubelet = this.#parts.kubernetes?.nodes.own?.kubelet ?? [];
     return kubelet.length > 0 && this.#parts.rtnl.addresses().some(({ address }) => kubelet.includes(address));
   }
 
@@ -332,6 +350,7 @@ export class Agent {
 const rejectedProblem = (source: NetworkSource, error: TwillError): Problem => ({
   severity: "error",
   subject: "network configuration",
+  reason: "ConfigurationInvalid",
   message: `the newest one in ${source.name} is invalid${source.network === undefined ? "" : "; the last good one stays in force"}: ${error.describe()}`,
   remedy: "mend it; the agents follow by themselves",
 });

@@ -33,6 +33,7 @@ export class FirewallWatch {
     return this.#drops.map((drop) => ({
       severity: "warning",
       subject: "firewall",
+      reason: "ForeignFirewall",
       message: `another program drops forwarded packets, and with them the pods', unless a rule of its own accepts these: ${drop}`,
       remedy: `let it accept ${networks.join(", ")} as source and destination; compare with: nft list ruleset`,
     }));

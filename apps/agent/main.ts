@@ -8,16 +8,19 @@ import { openEthtool } from "../../src/kernel/ethtool.ts";
 import { openNft } from "../../src/kernel/nft-socket.ts";
 import { ThreadPoller } from "../../src/kernel/poller.ts";
 import { openRtnl } from "../../src/kernel/rtnl-socket.ts";
+import type { AgentStatus } from "../../src/model/status.ts";
 import { serveRpc } from "../../src/rpc/server.ts";
 import { lazyDatastore } from "../../src/store/open.ts";
 import { datastoreKinds } from "../datastore-kinds.ts";
 import { agentSocket } from "../defaults.ts";
 import { describeFlags } from "../flags.ts";
+import { NODES } from "../kinds.ts";
 import { revision, version } from "../version.ts";
 import { Agent } from "./agent.ts";
 import { makeFolders } from "./files.ts";
 import { startHealthServer } from "./health.ts";
 import { ClusterNodes } from "./kubernetes/cluster-nodes.ts";
+import { KubernetesNode } from "./kubernetes/kubernetes-node.ts";
 import { type LookService, lookService } from "./look-service.ts";
 import { metricsOf } from "./metrics-of-agent.ts";
 import { NodeMemory } from "./node-file.ts";
@@ -50,7 +53,13 @@ async function run(options: AgentOptions, log: RootLog): Promise<void> {
   ]);
 
   const poller = new ThreadPoller();
-  const parts: { agent?: Agent; pods?: Pods; peers?: Peers; looks?: LookService } = {};
+  const parts: {
+    agent?: Agent;
+    pods?: Pods;
+    peers?: Peers;
+    looks?: LookService;
+    status?: () => Promise<AgentStatus>;
+  } = {};
   const started = <T>(part: T | undefined): T => {
     if (part === undefined)
       throw new TwillError("unavailable", "the agent is starting", { remedy: "try again in a moment" });
@@ -63,7 +72,7 @@ async function run(options: AgentOptions, log: RootLog): Promise<void> {
     log,
     handlers: {
       cni: (call, { descriptors }) => started(parts.pods).cni(call, descriptors[0]),
-      status: () => status(),
+      status: () => started(parts.status)(),
       endpoints: () => started(parts.pods).endpoints(),
       routes: () => routesOf(started(parts.agent), rtnl),
       look: (call) => started(parts.looks).look(call),
@@ -79,7 +88,15 @@ async function run(options: AgentOptions, log: RootLog): Promise<void> {
   const kinds = datastoreKinds(cluster);
   const store = lazyDatastore(options.datastore, { log, create: !memory.knowsDatastore, kinds });
   const onChange = () => parts.agent?.refresh();
-  const pods = new Pods({ options, kernel: openAttachKernel(undefined, options.sysctlDir), clock, log, onChange });
+  const kubernetes = cluster && new KubernetesNode({ nodes: cluster, store, clock, log, onChange });
+  const pods = new Pods({
+    options,
+    kernel: openAttachKernel(undefined, options.sysctlDir),
+    clock,
+    log,
+    onChange,
+    ...(kubernetes && { listener: kubernetes.pods }),
+  });
   const peers = new Peers({
     store,
     node: options.nodeName,
@@ -93,7 +110,7 @@ async function run(options: AgentOptions, log: RootLog): Promise<void> {
     options,
     memory,
     store,
-    ...(cluster === undefined ? {} : { cluster }),
+    ...(kubernetes && { kubernetes }),
     rtnl,
     nft: openNft(),
     ethtool: openEthtool(),
@@ -105,9 +122,11 @@ async function run(options: AgentOptions, log: RootLog): Promise<void> {
     log,
   });
   const looks = lookService(options, { agent, pods, rtnl, store, clock, random: systemRandom, log });
-  Object.assign(parts, { agent, pods, peers, looks });
-  const status = () =>
-    statusOf({ options, agent: started(parts.agent), pods, prober: () => peers.prober, startedAt, now: clock.now });
+  const status = async () => {
+    await agent.storeHealth.ask(() => store.get(NODES, options.nodeName));
+    return statusOf({ options, agent, pods, prober: () => peers.prober, startedAt, now: clock.now });
+  };
+  Object.assign(parts, { agent, pods, peers, looks, status });
 
   const health =
     options.healthzPort === 0

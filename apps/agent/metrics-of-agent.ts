@@ -23,6 +23,7 @@ export function metricsOf(agent: Agent, pods: Pods, prober: PeerProber | undefin
     gauge("twill_nodes", "Nodes of the cluster as this agent knows it", names.length),
     gauge("twill_endpoints", "Interfaces of pods on this node", pods.endpoints().length),
     byLabel("gauge", "twill_pod_addresses", "Addresses of this node's subnets", "state", { ...addresses }),
+    ...podAddressMetrics(agent),
     byLabel(
       "counter",
       "twill_kernel_writes_total",
@@ -62,5 +63,18 @@ export function metricsOf(agent: Agent, pods: Pods, prober: PeerProber | undefin
       process.cpuUsage().user / 1e6 + process.cpuUsage().system / 1e6,
     ),
     gauge("twill_process_resident_memory_bytes", "Resident memory of the agent", process.memoryUsage.rss()),
+  ];
+}
+
+/** The time from ADD to the API server's answer is seconds_total divided by the published ones. */
+function podAddressMetrics({ kubernetes }: Agent): Metric[] {
+  if (kubernetes === undefined) return [];
+  const { counters, milliseconds, waiting } = kubernetes.pods;
+  return [
+    byLabel("counter", "twill_pod_annotations_total", "Addresses of new pods told to Kubernetes", "outcome", {
+      ...counters,
+    }),
+    counter("twill_pod_annotation_seconds_total", "From ADD until Kubernetes knew the address", milliseconds / 1000),
+    gauge("twill_pod_annotations_waiting", "Addresses of new pods still to be told", waiting),
   ];
 }

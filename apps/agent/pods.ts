@@ -14,7 +14,7 @@ import type { CniAnswer, CniCall } from "../../src/rpc/methods.ts";
 import { pendingFolder } from "../cni/pending-deletes.ts";
 import { agentSocket } from "../defaults.ts";
 import { Books } from "./cni-service/books.ts";
-import { CniService } from "./cni-service/cni-service.ts";
+import { CniService, type PodListener } from "./cni-service/cni-service.ts";
 import type { NotReady } from "./cni-service/context.ts";
 import { Pods as PodTable } from "./cni-service/pods.ts";
 import { makeFolder } from "./files.ts";
@@ -34,6 +34,7 @@ export interface PodsOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly onChange: () => void;
+  readonly listener?: PodListener;
 }
 
 /** Damage by hand comes as several events; and our own changes announce themselves too. Milliseconds. */
@@ -83,6 +84,7 @@ export class Pods {
       pendingFolder: pending,
       log,
       onChange,
+      ...(parts.listener && { listener: parts.listener }),
     });
     this.#table.sweep();
     this.#service.drainPending();

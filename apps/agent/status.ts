@@ -46,6 +46,8 @@ export function statusOf(sources: StatusSources): AgentStatus {
             addresses: [underlay.ipv4, underlay.ipv6].filter((address) => address !== undefined),
           },
     subnets: state?.own.subnets ?? [],
+    subnetSource: agent.subnetSource,
+    ...conditionOf(agent),
     podMtu: state?.own.podMtu,
     addresses: pods.counts(),
     datastore: {
@@ -58,6 +60,12 @@ export function statusOf(sources: StatusSources): AgentStatus {
     problems: agent.problems,
     kernel: { writes: dataplane.writes, lastSync: dataplane.lastSync },
   };
+}
+
+function conditionOf({ kubernetes }: Agent): Pick<AgentStatus, "condition"> {
+  if (kubernetes === undefined) return {};
+  const { status = "Unknown", reason = "NotSet", message = "" } = kubernetes.nodes.own?.unavailable ?? {};
+  return { condition: { status, reason, message } };
 }
 
 function nodesOf({ options, agent, prober }: StatusSources): NodeStatus[] {

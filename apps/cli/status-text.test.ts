@@ -13,6 +13,7 @@ const healthy: AgentStatus = {
   network: { ranges: ["10.244.0.0/16" as Prefix], backend: "vxlan", source: "the datastore" },
   underlay: { device: "eth0", mtu: 1500, addresses: ["192.168.1.11" as Address] },
   subnets: ["10.244.1.0/24" as Prefix],
+  subnetSource: "claims in the datastore",
   podMtu: 1450,
   addresses: { used: 2, quarantined: 1, free: 250 },
   datastore: { url: "embedded:/x", reachable: true, since: 0 },
@@ -44,6 +45,7 @@ test("a healthy node says so, and shows what was measured", () => {
 network: 10.244.0.0/16, backend vxlan, from the datastore
 underlay: eth0 192.168.1.11, MTU 1500
 pods: 10.244.1.0/24, MTU 1450, 2 addresses used, 250 free, 1 waiting for reuse
+  from claims in the datastore
 
 no problems found
 

@@ -38,7 +38,13 @@ export function statusText(status: AgentStatus, now: number, colours: Paint): st
   const waiting = quarantined > 0 ? `, ${quarantined} waiting for reuse` : "";
   lines.push(
     `pods: ${status.subnets.join(", ") || "no subnet yet"}, MTU ${status.podMtu ?? "unknown"}, ${used} addresses used, ${free > 1e6 ? "plenty" : free} free${waiting}`,
+    `  from ${status.subnetSource}`,
   );
+  if (status.condition !== undefined) {
+    const { status: value, reason, message } = status.condition;
+    const text = `Node's condition NetworkUnavailable: ${value}, ${reason}${message === "" ? "" : `: ${message}`}`;
+    lines.push(value === "False" ? text : colours.warn(text));
+  }
   if (!status.datastore.reachable) {
     const reason = status.datastore.reason === undefined ? "" : `: ${status.datastore.reason}`;
     lines.push(

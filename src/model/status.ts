@@ -16,6 +16,10 @@ export interface AgentStatus {
     | { readonly device: string; readonly mtu: number; readonly addresses: readonly Address[] }
     | undefined;
   readonly subnets: readonly Prefix[];
+  /** Where they come from, in words: "spec.podCIDRs of Node node1". */
+  readonly subnetSource: string;
+  /** What Kubernetes' Node says of it; absent with other datastores. */
+  readonly condition?: { readonly status: string; readonly reason: string; readonly message: string };
   readonly podMtu: number | undefined;
   readonly addresses: { readonly used: number; readonly quarantined: number; readonly free: number };
   readonly datastore: {

@@ -1,4 +1,5 @@
 import type { AttachKernel } from "../../../src/attach/attach-kernel.ts";
+import type { Address } from "../../../src/base/address.ts";
 import { describeError, TwillError } from "../../../src/base/errors.ts";
 import type { Log } from "../../../src/base/log.ts";
 import { CniError, cniCodes, formatError } from "../../../src/intent/cni/cni-error.ts";
@@ -34,6 +35,13 @@ export interface CniServiceOptions {
   readonly log: Log;
   /** After a pod came or went. */
   readonly onChange?: () => void;
+  readonly listener?: PodListener;
+}
+
+/** Told while the plugin waits for its answer: whoever listens keeps it short. */
+export interface PodListener {
+  added(key: AttachmentKey, pod: PodRecord["pod"], addresses: readonly Address[]): void;
+  removed(key: AttachmentKey): void;
 }
 
 type AttachmentCall = Extract<CniEnvironment, { readonly containerId: string }>;
@@ -127,6 +135,11 @@ export class CniService {
         throw error;
       }
       onChange?.();
+      this.#options.listener?.added(
+        key,
+        record.pod,
+        record.plan.addresses.map(({ address }) => address),
+      );
       return formatResult(podResult(record, config.dns), config.cniVersion);
     } catch (error) {
       assigned.book.cancel(key);
@@ -154,6 +167,7 @@ export class CniService {
     attachment.detach(key, netns);
     book?.release(key);
     if (book !== undefined) onChange?.();
+    this.#options.listener?.removed(key);
   }
 
   #check(environment: AttachmentCall, config: PluginConfig, netns: number): string {

@@ -29,6 +29,7 @@ interface Waiting {
   readonly addresses: readonly Address[];
   readonly since: number;
   tries: number;
+  refused?: TwillError;
 }
 
 /** Calico's, which its users' tools and other pod networks read. */
@@ -56,7 +57,6 @@ export class PodAddresses {
   /** By uid: a pod whose sandbox is made anew has another address, and only the newest counts. */
   readonly #waiting = new Map<string, Waiting>();
   readonly #counters = { published: 0, dropped: 0, failed: 0 };
-  #refused: TwillError | undefined;
   #milliseconds = 0;
 
   constructor(options: PodAddressesOptions) {
@@ -79,13 +79,14 @@ export class PodAddresses {
 
   /** An API server that is away is said elsewhere. */
   get problems(): readonly Problem[] {
-    if (this.#refused === undefined) return [];
+    const refused = [...this.#waiting.values()].find((pod) => pod.refused !== undefined)?.refused;
+    if (refused === undefined) return [];
     return [
       {
         severity: "warning",
         subject: "pods",
         reason: "PodAddressesRefused",
-        message: `the API server does not take their addresses: ${this.#refused.describe()}`,
+        message: `the API server does not take their addresses: ${refused.describe()}`,
         remedy: "apply Twill's manifest again; until then the addresses show when the kubelet reports them",
       },
     ];
@@ -137,7 +138,6 @@ export class PodAddresses {
       this.#counters.published++;
       this.#milliseconds += clock.monotonic() - pod.since;
       this.#done(pod);
-      this.#setRefused(undefined);
       return true;
     } catch (error) {
       if (!(error instanceof TwillError)) throw error;
@@ -148,7 +148,7 @@ export class PodAddresses {
       }
       this.#counters.failed++;
       this.#toTheEnd(pod);
-      if (!isCode(error, "unavailable") && !isCode(error, "conflict")) this.#setRefused(error);
+      if (!isCode(error, "unavailable") && !isCode(error, "conflict")) this.#refuse(pod, error);
       return false;
     }
   }
@@ -160,6 +160,7 @@ export class PodAddresses {
   /** Unless the pod has another address meanwhile. */
   #done(pod: Waiting): void {
     if (this.#waiting.get(pod.uid) === pod) this.#waiting.delete(pod.uid);
+    if (pod.refused !== undefined) this.#options.onChange();
   }
 
   /** What cannot be published must not keep the others from it. */
@@ -169,11 +170,12 @@ export class PodAddresses {
     this.#waiting.set(pod.uid, pod);
   }
 
-  #setRefused(error: TwillError | undefined): void {
-    if (error?.describe() === this.#refused?.describe()) return;
-    if (error !== undefined) this.#options.log.warn("pods' addresses are not published", { error });
-    this.#refused = error;
-    this.#options.onChange();
+  #refuse(pod: Waiting, error: TwillError): void {
+    if (pod.refused === undefined) {
+      this.#options.log.warn("a pod's address is not published", { pod: pod.place.name, error });
+      this.#options.onChange();
+    }
+    pod.refused = error;
   }
 }
 

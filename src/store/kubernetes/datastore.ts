@@ -147,6 +147,12 @@ export class KubernetesDatastore implements Datastore {
   }
 }
 
+/** For what only Kubernetes has. @throws TwillError `unsupported` for a datastore of another engine. */
+export function openKubernetesClient(store: Datastore): KubernetesClient {
+  if (store instanceof KubernetesDatastore) return store.client;
+  throw new TwillError("unsupported", "the datastore is not a Kubernetes API server");
+}
+
 /** In our own words, with what the API server or the connection said as the cause. */
 function named(operation: string, object: string, error: unknown): unknown {
   if (!(error instanceof TwillError)) return error;
