@@ -31,8 +31,9 @@ export interface ControlServer {
 export function serveControl<A extends Api>(socketPath: string, methods: Methods<A>): ControlServer {
   const server = Bun.serve({
     unix: socketPath,
-    fetch: async (request, self) => {
-      self.timeout(request, 0); // a call may take as long as it takes
+    // A call may take as long as it takes. (Of one request alone, server.timeout() does not hold for its answer's stream.)
+    idleTimeout: 0,
+    fetch: async (request) => {
       const name = new URL(request.url).pathname.slice(1);
       const method = Object.hasOwn(methods, name) ? methods[name] : undefined;
       if (method === undefined) return new Response(null, { status: 404 });
