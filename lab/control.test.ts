@@ -58,3 +58,22 @@ test("progress, results and errors arrive as they were sent; a caller that goes 
 const caller_source = (socket: string): string => `
   const { callLab } = await import(${JSON.stringify(join(import.meta.dir, "control.ts"))});
   await callLab(${JSON.stringify(socket)}, "slow", null, (line) => console.log(line));`;
+
+test("a call may be without a word for longer than a server waits", async () => {
+  const directory = mkdtempSync("/tmp/twill-control-");
+  const socket = join(directory, "s");
+  const server = serveControl<Echo>(socket, {
+    echo: async ({ text }) => {
+      await Bun.sleep(13_000);
+      return text;
+    },
+    fail: () => Promise.reject(new Error("not asked")),
+    slow: () => null,
+  });
+  try {
+    expect(await callLab<Echo, "echo">(socket, "echo", { text: "late" })).toBe("late");
+  } finally {
+    await server.stop();
+    rmSync(directory, { recursive: true });
+  }
+}, 60_000);

@@ -31,9 +31,8 @@ export interface ControlServer {
 export function serveControl<A extends Api>(socketPath: string, methods: Methods<A>): ControlServer {
   const server = Bun.serve({
     unix: socketPath,
-    // A call may take as long as it takes. (Of one request alone, server.timeout() does not hold for its answer's stream.)
-    idleTimeout: 0,
-    fetch: async (request) => {
+    fetch: async (request, self) => {
+      self.timeout(request, 0); // a call may take as long as it takes, and says so (aliveEveryMs)
       const name = new URL(request.url).pathname.slice(1);
       const method = Object.hasOwn(methods, name) ? methods[name] : undefined;
       if (method === undefined) return new Response(null, { status: 404 });
@@ -44,6 +43,9 @@ export function serveControl<A extends Api>(socketPath: string, methods: Methods
   return { stop: () => server.stop(true) };
 }
 
+/** An answer that is silent for 10 s is cut off (Bun 1.4): the time limit that is lifted from a request holds for its stream again. */
+const aliveEveryMs = 3_000;
+
 function answer<P, R>(method: Method<P, R>, params: P): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   const gone = new AbortController();
@@ -52,10 +54,15 @@ function answer<P, R>(method: Method<P, R>, params: P): ReadableStream<Uint8Arra
       const send = (line: Line<R>) => {
         if (!gone.signal.aborted) controller.enqueue(encoder.encode(`${JSON.stringify(line)}\n`));
       };
+      const alive = setInterval(() => {
+        if (!gone.signal.aborted) controller.enqueue(encoder.encode("\n"));
+      }, aliveEveryMs);
       try {
         send({ result: await method(params, (progress) => send({ progress }), gone.signal) });
       } catch (error) {
         send({ error: portable(error) });
+      } finally {
+        clearInterval(alive);
       }
       if (!gone.signal.aborted) controller.close();
     },
@@ -73,6 +80,7 @@ export async function callLab<A extends Api, M extends keyof A & string>(
   progress: Progress = () => {},
 ): Promise<A[M]["result"]> {
   for await (const line of lines(await request(socketPath, method, params))) {
+    if (line === "") continue;
     const message = JSON.parse(line) as Line<A[M]["result"]>;
     if ("progress" in message) progress(message.progress);
     else if ("result" in message) return message.result;
