@@ -13,6 +13,8 @@ const packages: Readonly<Record<string, string>> = {
   iptables: "iptables",
   unshare: "util-linux",
   openssl: "openssl",
+  // Runs the other architecture's CNI launcher.
+  [process.arch === "arm64" ? "qemu-x86_64" : "qemu-aarch64"]: "qemu-user",
   "/usr/lib/cni/bridge": "containernetworking-plugins",
 };
 

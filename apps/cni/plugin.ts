@@ -22,7 +22,7 @@ export function runPlugin(variables: Variables, config: string, reason?: string)
   const asked = Number(variables.TWILL_CNI_TIMEOUT) || 0;
   const timeout = asked || seconds * 1000;
   // The launcher has asked, and the agent may have acted: a second ADD would be refused, and a second wait be too long.
-  const unanswered = (message: string) => withoutAgent(call, { cause: new TwillError("unavailable", message) });
+  const unanswered = (message: string) => withoutAgent(call, new TwillError("unavailable", message));
   if (reason === reasons.hungUp) return unanswered("the server hung up without an answer");
   if (reason === reasons.timedOut) return unanswered(`no answer within ${timeout} ms`);
   const netns = openNamespace(variables.CNI_NETNS);

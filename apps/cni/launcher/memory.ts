@@ -37,8 +37,8 @@ export const constants = {
 
 /** Bytes of a frame: the agent's limit (src/rpc/server.ts). */
 export const largestFrame = 4 << 20;
-/** A configuration that does not fit into a frame is not read to its end. */
-export const configurationSize = largestFrame;
+/** More than fits into a frame, so that the program behind us can say what is wrong with a configuration that is too long. */
+export const configurationSize = largestFrame + (64 << 10);
 export const answerSize = 1 << 20;
 /** struct iovec: the frame's header, up to 16 variables, what ends them, the configuration. */
 export const vectorSize = 16;
