@@ -127,6 +127,19 @@ export class ControlPlane {
     return this.kubeconfig(name, { "client-certificate": certificate, "client-key": key });
   }
 
+  /** What the API server answers the administrator. @throws Error unless it is a success. */
+  async get(path: string): Promise<string> {
+    const tls = {
+      ca: readFileSync(this.authority.certificate, "utf8"),
+      cert: readFileSync(this.admin.certificate, "utf8"),
+      key: readFileSync(this.admin.key, "utf8"),
+    };
+    const answer = await fetch(`${this.server}${path}`, { tls, signal: AbortSignal.timeout(5000) });
+    const body = await answer.text();
+    if (!answer.ok) throw new Error(`GET ${path}: ${body}`);
+    return body;
+  }
+
   log(program: "etcd" | "kube-apiserver"): string {
     return readFileSync(join(this.directory, `${program}.log`), "utf8");
   }
@@ -138,15 +151,10 @@ export class ControlPlane {
   }
 
   async #ready(): Promise<boolean> {
-    const tls = {
-      ca: readFileSync(this.authority.certificate, "utf8"),
-      cert: readFileSync(this.admin.certificate, "utf8"),
-      key: readFileSync(this.admin.key, "utf8"),
-    };
-    const answer = await fetch(`${this.server}/readyz`, { tls, signal: AbortSignal.timeout(5000) }).catch(
-      () => undefined,
+    return await this.get("/readyz").then(
+      () => true,
+      () => false,
     );
-    return answer?.ok === true;
   }
 
   /** By etcd's JSON gateway: https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/ */
