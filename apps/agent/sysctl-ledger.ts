@@ -32,11 +32,22 @@ export class SysctlLedger implements Sysctls {
       const old = this.#kernel.tryRead(affected);
       if (old !== undefined) this.#before.set(affected.join("/"), { name: affected, value: old });
     }
-    if (fresh.length > 0)
-      writeAtomically(this.#path, `${JSON.stringify({ version: 1, before: [...this.#before.values()] }, null, 1)}\n`, {
-        mode: 0o600,
-      });
+    if (fresh.length > 0) this.#save();
     this.#kernel.write(name, value);
+  }
+
+  #save(): void {
+    const text = `${JSON.stringify({ version: 1, before: [...this.#before.values()] }, null, 1)}\n`;
+    writeAtomically(this.#path, text, { mode: 0o600 });
+  }
+
+  /** Puts one setting back that was needed for a while, unless somebody has changed it since. */
+  giveBack(name: SysctlName, written: string): void {
+    const before = this.#before.get(name.join("/"));
+    if (before === undefined) return;
+    if (this.#kernel.tryRead(name) === written) this.#kernel.write(name, before.value);
+    this.#before.delete(name.join("/"));
+    this.#save();
   }
 
   /** Puts back what still differs; settings of devices that are gone are gone with them. @returns what was put back. */

@@ -13,7 +13,7 @@ export interface Claim<T> {
 export interface ClaimIndex<T> {
   add(thing: T, claim: OpenClaim<T>): void;
   delete(thing: T, claim: OpenClaim<T>): void;
-  overlapping(thing: T): Iterable<OpenClaim<T>>;
+  overlapping(thing: T): readonly OpenClaim<T>[];
 }
 
 interface OpenClaim<T> extends Claim<T> {
@@ -91,8 +91,8 @@ export class Claims<T> {
   }
 
   /** Whose fate may hang on this claim. */
-  *#after(claim: OpenClaim<T>): Generator<OpenClaim<T>> {
-    for (const other of this.#index.overlapping(claim.thing)) if (this.#compare(other, claim) > 0) yield other;
+  #after(claim: OpenClaim<T>): readonly OpenClaim<T>[] {
+    return this.#index.overlapping(claim.thing).filter((other) => this.#compare(other, claim) > 0);
   }
 
   #holderBefore(claim: OpenClaim<T>): OpenClaim<T> | undefined {

@@ -53,15 +53,15 @@ export class Compilation implements NodeState {
       touched.add(name);
     }
     for (const name of this.#subnets.settle()) touched.add(name);
-    for (const name of touched) {
-      if (name !== this.own.node) this.#ends.set(name, this.#plan(name).forwarding.map(tunnelEnd));
-    }
+    touched.delete(this.own.node);
+    const plans = new Map([...touched].map((name) => [name, this.#plan(name)]));
+    for (const [name, plan] of plans) this.#ends.set(name, plan.forwarding.map(tunnelEnd));
     for (const name of this.#ends.settle()) touched.add(name);
     touched.delete(this.own.node);
-    return new Map([...touched].map((name) => [name, this.#remake(name)]));
+    return new Map([...touched].map((name) => [name, this.#remake(name, plans.get(name) ?? this.#plan(name))]));
   }
 
-  #remake(name: string): PeerState | undefined {
+  #remake(name: string, plan: PeerPlan): PeerState | undefined {
     const lease = this.#leases.get(name);
     if (lease === undefined) {
       this.#peers.delete(name);
@@ -70,7 +70,7 @@ export class Compilation implements NodeState {
     const state = peerState({
       admission: admit(this.#input, name, lease),
       subnets: this.#subnets.of(name),
-      plan: this.#plan(name),
+      plan,
       ends: this.#ends.of(name),
       hasTunnel: this.own.tunnels.length > 0,
     });

@@ -31,6 +31,11 @@ export interface VxlanConfig {
   readonly directRouting: boolean;
   /** MTU of the underlay to reckon with, as Flannel: the overhead is subtracted from it. Absent: that of the underlay device. */
   readonly mtu?: number;
+  /**
+   * A letter behind this node's name of the device, because a tunnel of the same VNI and another port had the name when
+   * this one was made. Never written by people: the node's own, and kept with its position (docs/design/live-switch.md).
+   */
+  readonly variant?: string;
 }
 export interface HostGwConfig {
   readonly type: "host-gw";

@@ -32,6 +32,8 @@ export interface OwnState {
   readonly masquerade?: Masquerade;
   /** MTU of pod interfaces, bytes. */
   readonly podMtu: number;
+  /** What pods may send, bytes, while that is less: the cluster's configuration is changing. */
+  readonly podSendMtu?: number;
   /** Own subnets, for the pods' attachments. */
   readonly subnets: readonly Prefix[];
   /** Kernel settings that the rest depends on, in the order in which they must be written. */

@@ -14,11 +14,11 @@ const longestName = 15;
 
 /**
  * "flannel.1" and "flannel-v6.1", as Flannel's users know them. Flannel's pattern outgrows the kernel's 15 characters
- * for VNI ≥ 10,000,000 (IPv6: ≥ 10,000); those get a shorter one.
+ * for VNI ≥ 10,000,000 (IPv6: ≥ 10,000); those get a shorter one. With a variant: "flannel.1b".
  */
-export function deviceName(vni: number, family: Family): string {
-  const familiar = family === 4 ? `flannel.${vni}` : `flannel-v6.${vni}`;
-  return familiar.length <= longestName ? familiar : `fl${family}.${vni}`;
+export function deviceName({ vni, variant = "" }: Pick<VxlanConfig, "vni" | "variant">, family: Family): string {
+  const familiar = `${family === 4 ? "flannel" : "flannel-v6"}.${vni}${variant}`;
+  return familiar.length <= longestName ? familiar : `fl${family}.${vni}${variant}`;
 }
 
 /** MTU of the tunnel of one family, bytes: what the underlay carries, less the overhead. */
@@ -53,7 +53,7 @@ export function txChecksumOffload(local: LocalNode): boolean {
 
 /** The tunnel device of one family, or why there is none. */
 export function vxlanDevice(config: VxlanConfig, local: LocalNode, family: Family): TunnelDevice | Problem {
-  const name = deviceName(config.vni, family);
+  const name = deviceName(config, family);
   const source = ownAddress(local, family);
   const mac = local.macs[name];
   const mtu = tunnelMtu(config, local, family);

@@ -156,9 +156,11 @@ describe("vxlan", () => {
 
   test("names fit the kernel for every VNI", () => {
     for (const vni of [1, 9999, 10_000, 9_999_999, 10_000_000, 16_777_215]) {
-      expect(deviceName(vni, 4).length).toBeLessThanOrEqual(15);
-      expect(deviceName(vni, 6).length).toBeLessThanOrEqual(15);
-      expect(deviceName(vni, 4)).not.toBe(deviceName(vni, 6));
+      expect(deviceName({ vni }, 4).length).toBeLessThanOrEqual(15);
+      expect(deviceName({ vni }, 6).length).toBeLessThanOrEqual(15);
+      expect(deviceName({ vni }, 4)).not.toBe(deviceName({ vni }, 6));
+      expect(deviceName({ vni, variant: "b" }, 6).length).toBeLessThanOrEqual(15);
+      expect(deviceName({ vni, variant: "b" }, 4)).not.toBe(deviceName({ vni }, 4));
     }
   });
 

@@ -24,7 +24,7 @@ import { deviceName, mtuProblems, tunnelMtu, vxlanDevice } from "./device.ts";
 export const vxlan: Backend<VxlanConfig> = {
   type: "vxlan",
 
-  macsFor: (config, network) => familiesOf(network).map((family) => deviceName(config.vni, family)),
+  macsFor: (config, network) => familiesOf(network).map((family) => deviceName(config, family)),
 
   advertise(config, network, local): Advertisement {
     const backendData: Partial<Record<Family, unknown>> = {};
