@@ -18,6 +18,7 @@ import type { LocalNode, Underlay } from "../../src/model/node.ts";
 import { type NodeState, problemsOf } from "../../src/model/node-state.ts";
 import { rangeList } from "../../src/model/ranges.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
+import { configPlace } from "../../src/store/kubernetes/url.ts";
 import { Reflector } from "../../src/store/reflector.ts";
 import { SnapshotFile } from "../../src/store/snapshot.ts";
 import { NODES } from "../kinds.ts";
@@ -104,7 +105,16 @@ export class Agent {
     const [nodesCache, configCache] = [cache("nodes"), cache("config", { quiet: 0 })];
     this.#caches = [nodesCache, configCache];
 
-    const sourceOptions = { allowExtension: options.allowExtensionCommands, onChange: update, clock, random, log };
+    const place = configPlace(options.datastore);
+    const named = place === undefined ? {} : { name: place };
+    const sourceOptions = {
+      ...named,
+      allowExtension: options.allowExtensionCommands,
+      onChange: update,
+      clock,
+      random,
+      log,
+    };
     this.#source =
       options.netConfigPath === undefined
         ? storedNetwork(store, configCache, sourceOptions)

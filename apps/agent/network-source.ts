@@ -30,6 +30,8 @@ export interface NetworkSource {
 
 export interface NetworkSourceOptions {
   readonly allowExtension: boolean;
+  /** Where the datastore keeps it, for people. Absent: "the datastore". */
+  readonly name?: string;
   readonly onChange: () => void;
   readonly clock: Clock;
   readonly random: Random;
@@ -47,7 +49,7 @@ const notInForce = "the network configuration is not valid and not in force";
 
 /** From the datastore, by watch. */
 export function storedNetwork(store: Datastore, cache: SnapshotCache, options: NetworkSourceOptions): NetworkSource {
-  const name = "the datastore";
+  const { name = "the datastore" } = options;
   let warnings: Problem[] = [];
   const parse = (value: Uint8Array): ClusterNetwork => {
     const found: Problem[] = [];

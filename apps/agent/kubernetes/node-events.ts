@@ -70,7 +70,10 @@ export class NodeEvents {
 
   /** All problems that there are now. */
   set(problems: readonly Problem[]): void {
-    const notices = problems.map(noticeOf).map((notice) => [keyOf(notice), notice] as const);
+    const { name } = this.#options.nodes;
+    const notices = problems
+      .map((problem) => noticeOf(problem, name))
+      .map((notice) => [keyOf(notice), notice] as const);
     const keys = new Set(notices.map(([key]) => key));
     for (const [key, { once }] of this.#pending) if (!once && !keys.has(key)) this.#pending.delete(key);
     const dueAt = this.#options.clock.monotonic() + settleMs;
@@ -168,8 +171,10 @@ export class NodeEvents {
   }
 }
 
-const noticeOf = ({ severity, subject, message, remedy, reason }: Problem): Notice => {
-  const text = message.includes(subject) ? message : `${subject}: ${message}`;
+/** Of a message that shows the place in a text, the lines after the first are that text. */
+const noticeOf = ({ severity, subject, message, remedy, reason }: Problem, node: string): Notice => {
+  const [first = ""] = message.split("\n", 1);
+  const text = subject === node ? first : `${subject}: ${first}`;
   return {
     type: "Warning",
     reason: reason ?? (severity === "error" ? "TwillError" : "TwillWarning"),

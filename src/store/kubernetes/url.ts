@@ -57,6 +57,13 @@ export function parseKubernetesUrl(rest: string): KubernetesUrl {
   };
 }
 
+/** Where people find the object config/network, for a URL that names the place: "ConfigMap kube-flannel/kube-flannel-cfg". */
+export function configPlace(datastore: string): string | undefined {
+  if (!datastore.startsWith("kubernetes:")) return undefined;
+  const { config } = parseKubernetesUrl(datastore.slice("kubernetes:".length));
+  return config && `ConfigMap ${config.namespace}/${config.name}`;
+}
+
 /** @throws TwillError as readKubeconfig and inClusterAccess do. */
 export function clusterAccess(url: KubernetesUrl, clock: Clock = systemClock): ClusterAccess {
   if (url.kubeconfig === undefined) return inClusterAccess(url.server, process.env);
