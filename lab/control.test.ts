@@ -64,6 +64,7 @@ test("a call may be without a word for longer than a server waits", async () => 
   const socket = join(directory, "s");
   const server = serveControl<Echo>(socket, {
     echo: async ({ text }) => {
+      progress("one word");
       await Bun.sleep(13_000);
       return text;
     },
