@@ -9,14 +9,25 @@ const underlay = { address: "192.0.2.1/24", gateway: "192.0.2.254" };
 
 /** A node with nobody around: a namespace, an underlay that leads nowhere, and `twill-agent` with all its files in one folder. */
 export class AgentNode {
-  readonly netns = new Namespace();
+  readonly netns: Namespace;
   readonly folder: string;
+  /** URL. */
   readonly datastore: string;
   readonly #programs: string;
   #agent: Bun.Subprocess | undefined;
 
-  /** @param network net-conf.json. @param datastore The embedded one's file, where several nodes in turn share one. */
-  constructor(programs: string, folder: string, network: object, datastore = join(folder, "cluster.db")) {
+  /**
+   * @param network net-conf.json. @param datastore URL, where it is not an embedded one of the node's own. @param netns
+   * an empty one that others are in, too.
+   */
+  constructor(
+    programs: string,
+    folder: string,
+    network: object,
+    datastore = `embedded:${join(folder, "cluster.db")}`,
+    netns = new Namespace(),
+  ) {
+    this.netns = netns;
     this.#programs = programs;
     this.folder = folder;
     this.datastore = datastore;
@@ -46,7 +57,7 @@ export class AgentNode {
     const log = openSync(join(folder, "agent.log"), "a", 0o600);
     const command = [
       join(this.#programs, "twill-agent"),
-      ...["--node-name", "node-0", "--datastore", `embedded:${this.datastore}`],
+      ...["--node-name", "node-0", "--datastore", this.datastore],
       ...["--net-config-path", join(folder, "net-conf.json"), "--subnet-file", join(folder, "subnet.env")],
       ...[
         "--state-dir",
@@ -98,6 +109,12 @@ export class AgentNode {
       Number(readFileSync(join(tasks, task, "schedstat"), "utf8").split(" ")[0]),
     );
     return nanoseconds.reduce((sum, time) => sum + time, 0) / 1e6;
+  }
+
+  /** Resident, bytes, without what it shares with other processes: files. */
+  memory(): number {
+    const status = readFileSync(`/proc/${this.#agent?.pid}/status`, "utf8");
+    return 1024 * Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1]);
   }
 
   async stop(): Promise<void> {

@@ -139,7 +139,7 @@ async function twill(programs: string, folder: string, peers: number): Promise<J
   return {
     name: "twill",
     launch: async () => {
-      node = new AgentNode(programs, join(folder, `round-${++round}`), networkOfPeers, file);
+      node = new AgentNode(programs, join(folder, `round-${++round}`), networkOfPeers, `embedded:${file}`);
       rtnl = openRtnl({ netns: node.netns.fd });
       node.launch();
     },

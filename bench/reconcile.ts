@@ -30,7 +30,7 @@ export async function benchReconcile({ programs, folder, progress }: Bench): Pro
     const own = join(folder, String(peers));
     mkdirSync(own);
     const node = new AgentNode(programs, own, network);
-    const store = await openDatastore(`embedded:${node.datastore}`);
+    const store = await openDatastore(node.datastore);
     const rtnl = openRtnl({ netns: node.netns.fd });
     try {
       await Promise.all(Array.from({ length: peers }, (_, peer) => store.create("nodes", nameOf(peer), lease(peer))));

@@ -3,7 +3,7 @@ import { mkdtempSync } from "node:fs";
 import { ControlPlane } from "../../lab/kubernetes/control-plane.ts";
 import { apiServerMetrics } from "../../lab/kubernetes/load/api-server-metrics.ts";
 import { SimulatedAgents } from "../../lab/kubernetes/load/simulated-agents.ts";
-import { nodeName, SimulatedNodes } from "../../lab/kubernetes/load/simulated-nodes.ts";
+import { SimulatedNodes } from "../../lab/kubernetes/load/simulated-nodes.ts";
 import { NODES } from "../../src/store/kubernetes/resource.ts";
 import { client } from "./control-plane.fixture.ts";
 
@@ -62,8 +62,8 @@ const listsOf = (): number[] => agents.told.filter(({ event }) => event === "lis
 
 /** @returns whether all agents know it. */
 async function addNode(): Promise<() => boolean> {
-  const name = nodeName(nodes.count);
   await nodes.add(1);
+  const name = nodes.names.at(-1);
   return () => agents.told.filter((told) => told.event === "put" && told.name === name).length === size;
 }
 
@@ -84,7 +84,7 @@ test("a kubelet's report costs each agent one event, and changes nothing downstr
   const before = await apiServerMetrics(plane);
   await api().patch(
     NODES,
-    { name: nodeName(0), subresource: "status" },
+    { name: nodes.names[0] ?? "", subresource: "status" },
     {
       status: { conditions: [{ type: "Ready", status: "True", lastHeartbeatTime: "2026-11-21T00:00:00Z" }] },
     },

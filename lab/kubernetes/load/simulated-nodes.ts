@@ -12,39 +12,46 @@ export const reportEvery = 5 * 60_000;
 /** A kubelet names so many images of its node (nodeStatusMaxImages): most of a Node's bytes. */
 const images = 50;
 const conditions = ["MemoryPressure", "DiskPressure", "PIDPressure", "Ready"];
-/** Writes under way at once. */
-const atOnce = 16;
+
+/** Work that is numbered from 0, as much at once as a client sends. */
+export async function inParallel(count: number, work: (index: number) => Promise<unknown>): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    while (next < count) await work(next++);
+  };
+  await Promise.all(Array.from({ length: 16 }, worker));
+}
 
 /** Nodes of a large cluster as the API server holds them, without the machines: as large as real ones, and reporting. */
 export class SimulatedNodes {
   readonly #api: KubernetesClient;
+  readonly #first: number;
   #count = 0;
   #stopped = false;
   #next = 0;
 
-  constructor(api: KubernetesClient) {
+  /** @param first the number of the first. */
+  constructor(api: KubernetesClient, first = 0) {
     this.#api = api;
+    this.#first = first;
   }
 
-  get count(): number {
-    return this.#count;
+  get names(): string[] {
+    return Array.from({ length: this.#count }, (_, index) => nodeName(this.#first + index));
   }
 
   /** So many more, registered by their kubelets and announced by their agents. */
   async add(count: number): Promise<void> {
-    const numbers = Array.from({ length: count }, (_, index) => this.#count + index);
+    const from = this.#first + this.#count;
+    await inParallel(count, (index) => this.#register(from + index));
     this.#count += count;
-    const workers = Array.from({ length: atOnce }, async () => {
-      for (let number = numbers.pop(); number !== undefined; number = numbers.pop()) await this.#register(number);
-    });
-    await Promise.all(workers);
   }
 
   /** Reports of one kubelet after the other, as many a second as so many nodes send, until stop(). */
   async report(): Promise<void> {
     while (!this.#stopped) {
       const began = performance.now();
-      const number = this.#next++ % this.#count;
+      const number = this.#first + (this.#next++ % this.#count);
       await this.#status(number).catch(() => {}); // the API server may be away: a kubelet's next report is as good
       await Bun.sleep(Math.max(0, reportEvery / this.#count - (performance.now() - began)));
     }
