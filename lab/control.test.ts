@@ -63,7 +63,7 @@ test("a call may be without a word for longer than a server waits", async () => 
   const directory = mkdtempSync("/tmp/twill-control-");
   const socket = join(directory, "s");
   const server = serveControl<Echo>(socket, {
-    echo: async ({ text }) => {
+    echo: async ({ text }, progress) => {
       progress("one word");
       await Bun.sleep(13_000);
       return text;
