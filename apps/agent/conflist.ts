@@ -14,10 +14,10 @@ const chained: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
 export const chainable = Object.keys(chained);
 
 /**
- * The CNI configuration that kubelet's runtime reads. With plugins chained after ours it is of version 1.0.0, because
- * Debian's (containernetworking-plugins 1.1.1) refuse 1.1.0; runtimes then call neither GC nor STATUS.
+ * The CNI configuration that kubelet's runtime reads. With plugins chained after ours it is of version 1.0.0 unless told
+ * otherwise, because Debian's (containernetworking-plugins 1.1.1) refuse 1.1.0; runtimes then call neither GC nor STATUS.
  */
-export function conflist(options: Pick<AgentOptions, "attachment" | "cniChain" | "runDir">): string {
+export function conflist(options: Pick<AgentOptions, "attachment" | "cniChain" | "cniVersion" | "runDir">): string {
   const after = options.cniChain.map((name) => {
     const plugin = chained[name];
     if (plugin === undefined) {
@@ -31,6 +31,7 @@ export function conflist(options: Pick<AgentOptions, "attachment" | "cniChain" |
     ...(options.attachment === "routed" ? {} : { attachment: options.attachment, hairpinMode: true }),
     ...(options.runDir === defaultRunDir ? {} : { socket: agentSocket(options.runDir) }),
   };
-  const version = after.length > 0 ? "1.0.0" : "1.1.0";
-  return `${JSON.stringify({ cniVersion: version, name: "twill", plugins: [own, ...after] }, null, 2)}\n`;
+  const usual = after.length > 0 ? "1.0.0" : "1.1.0";
+  const cniVersion = options.cniVersion === "auto" ? usual : options.cniVersion;
+  return `${JSON.stringify({ cniVersion, name: "twill", plugins: [own, ...after] }, null, 2)}\n`;
 }

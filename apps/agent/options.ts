@@ -39,6 +39,11 @@ export const agentFlags = {
   attachment: choice("routed", ["routed", "bridge"] as const, "how pods are joined to the node"),
   cniConfDir: text(defaultCniConfDir, "where the CNI configuration is installed once the agent is ready", "DIR"),
   cniChain: list("CNI plugins to run after ours: portmap, bandwidth, tuning", "NAME"),
+  cniVersion: choice(
+    "auto",
+    ["auto", "1.0.0", "1.1.0"] as const,
+    "version of the CNI configuration; auto: 1.1.0, but 1.0.0 with --cni-chain, for old plugins know no later one",
+  ),
   healthzIp: text("127.0.0.1", "address of /healthz, /readyz and /metrics", "IP"),
   healthzPort: number(9099, "port of /healthz, /readyz and /metrics; 0: off", [0, 65535]),
   peerPort: number(9098, "UDP port on which agents measure each other; 0: off", [0, 65535]),
