@@ -9,42 +9,45 @@ export class PrefixTree<T> {
   readonly #roots: Readonly<Record<Family, Branch<T>>> = { 4: new Branch(), 6: new Branch() };
 
   add(prefix: Prefix, value: T): void {
+    const [bytes, length] = bitsOf(prefix);
     let branch = this.#roots[prefixFamily(prefix)];
-    for (const side of sidesOf(prefix)) {
-      branch[side] ??= new Branch();
-      branch = branch[side];
+    for (let depth = 0; depth < length; depth++) {
+      if (isSet(bytes, depth)) branch = branch.one ??= new Branch();
+      else branch = branch.zero ??= new Branch();
     }
     branch.values = [...branch.values, value];
   }
 
   /** Nothing when it is not there. */
   delete(prefix: Prefix, value: T): void {
-    const path: Branch<T>[] = [this.#roots[prefixFamily(prefix)]];
-    const sides = sidesOf(prefix);
-    for (const side of sides) {
-      const next = path.at(-1)?.[side];
+    const [bytes, length] = bitsOf(prefix);
+    remove(this.#roots[prefixFamily(prefix)], 0);
+
+    function remove(branch: Branch<T>, depth: number): void {
+      if (depth === length) {
+        branch.values = branch.values.filter((held) => held !== value);
+        return;
+      }
+      const next = isSet(bytes, depth) ? branch.one : branch.zero;
       if (next === undefined) return;
-      path.push(next);
-    }
-    const leaf = path.at(-1);
-    if (leaf !== undefined) leaf.values = leaf.values.filter((held) => held !== value);
-    for (let depth = sides.length; depth > 0; depth--) {
-      const [branch, parent, side] = [path[depth], path[depth - 1], sides[depth - 1]];
-      if (branch === undefined || parent === undefined || side === undefined) return;
-      if (branch.values.length > 0 || branch.zero !== undefined || branch.one !== undefined) return;
-      parent[side] = undefined;
+      remove(next, depth + 1);
+      if (next.values.length > 0 || next.zero !== undefined || next.one !== undefined) return;
+      if (next === branch.one) branch.one = undefined;
+      else branch.zero = undefined;
     }
   }
 
   /** The values at prefixes that contain this one or lie within it, itself among them. */
-  *overlapping(prefix: Prefix): Generator<T> {
+  overlapping(prefix: Prefix): readonly T[] {
+    const [bytes, length] = bitsOf(prefix);
+    const found: T[] = [];
     let branch: Branch<T> | undefined = this.#roots[prefixFamily(prefix)];
-    for (const side of sidesOf(prefix)) {
-      yield* branch.values;
-      branch = branch[side];
-      if (branch === undefined) return;
+    for (let depth = 0; depth < length && branch !== undefined; depth++) {
+      for (const value of branch.values) found.push(value);
+      branch = isSet(bytes, depth) ? branch.one : branch.zero;
     }
-    yield* within(branch);
+    collect(branch, found);
+    return found;
   }
 }
 
@@ -57,16 +60,17 @@ class Branch<T> {
 /** One for all branches: most of them hold nothing. */
 const none: readonly never[] = [];
 
-function* within<T>(branch: Branch<T>): Generator<T> {
-  yield* branch.values;
-  if (branch.zero !== undefined) yield* within(branch.zero);
-  if (branch.one !== undefined) yield* within(branch.one);
+function collect<T>(branch: Branch<T> | undefined, into: T[]): void {
+  if (branch === undefined) return;
+  for (const value of branch.values) into.push(value);
+  collect(branch.zero, into);
+  collect(branch.one, into);
 }
 
-/** The prefix's bits, most significant first. */
-function sidesOf(prefix: Prefix): readonly ("zero" | "one")[] {
-  const bytes = bytesOf(baseOf(prefix));
-  return Array.from({ length: lengthOf(prefix) }, (_, bit) =>
-    (((bytes[bit >> 3] ?? 0) >> (7 - (bit & 7))) & 1) === 0 ? "zero" : "one",
-  );
-}
+const bitsOf = (prefix: Prefix): readonly [bytes: Uint8Array, length: number] => [
+  bytesOf(baseOf(prefix)),
+  lengthOf(prefix),
+];
+
+/** Bit 0 is the most significant. */
+const isSet = (bytes: Uint8Array, bit: number): boolean => (((bytes[bit >> 3] ?? 0) >> (7 - (bit & 7))) & 1) === 1;

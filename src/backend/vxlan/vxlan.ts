@@ -47,6 +47,8 @@ export const vxlan: Backend<VxlanConfig> = {
     const devices = devicesOf(config, network, local).filter(isDevice);
     return (peer) => {
       const families = devices.map((device) => planFamily(config, local, device, peer));
+      const [only] = families;
+      if (only !== undefined && families.length === 1) return only;
       return {
         routes: families.flatMap((plan) => plan.routes),
         neighbours: families.flatMap((plan) => plan.neighbours),
