@@ -35,7 +35,7 @@ export const inNodes =
 /** Through `status`, as flanneld does: who may patch that alone can change annotations, but neither spec nor taints. */
 const PART = "status";
 /** Races with writers of other parts of a Node (kubelet, controllers) that one write tries to win. */
-const RACES = 10;
+const RACES = 40;
 /** Milliseconds. */
 const FIRST_PAUSE = 5;
 const LONGEST_PAUSE = 500;
