@@ -3,7 +3,7 @@ import { TwillError } from "../base/errors.ts";
 import { EBADF } from "./errno.ts";
 import { createEventfd } from "./eventfd.ts";
 import { closeFile, duplicate, identityOf, O_RDONLY, openFile, tryRead } from "./file.ts";
-import { beforeSystemCall, cString } from "./libc.ts";
+import { beforeSystemCall, cString, libc } from "./libc.ts";
 
 afterEach(() => beforeSystemCall(undefined));
 
@@ -56,4 +56,11 @@ test("a duplicate is the same open file under another number", () => {
 
 test("a NUL inside a name is refused: the kernel would take what stands before it", () => {
   expect(() => cString("/run/netns/a\0b")).toThrow("NUL");
+});
+
+test("a function that is not called is not looked up: an old libc need not have it", () => {
+  const isFound = (name: string) => Object.getOwnPropertyDescriptor(libc, name)?.get === undefined;
+  closeFile(openFile("/dev/null", O_RDONLY));
+  expect([isFound("open"), isFound("close")]).toEqual([true, true]);
+  expect(isFound("sethostname")).toBe(false);
 });

@@ -1,4 +1,4 @@
-import { dlopen, FFIType, type Pointer, read } from "bun:ffi";
+import { dlopen, type FFIFunction, FFIType, type Library, type Pointer, read } from "bun:ffi";
 import type { ErrorDetails } from "../base/errors.ts";
 import { EINTR, EINVAL, errnoError } from "./errno.ts";
 
@@ -17,10 +17,11 @@ import { EINTR, EINVAL, errnoError } from "./errno.ts";
  */
 const { i32, i64, u32, u64, ptr } = FFIType;
 
-const library = dlopen("libc.so.6", {
+const functions = {
   __errno_location: { args: [], returns: ptr },
-  // POSIX AIO, for link-deleter.ts: a struct aiocb each.
+  // POSIX AIO, for link-deleter.ts: a struct aiocb each, and a struct aioinit.
   aio_error: { args: [ptr], returns: i32 },
+  aio_init: { args: [ptr], returns: FFIType.void },
   aio_return: { args: [ptr], returns: i64 },
   aio_write: { args: [ptr], returns: i32 },
   accept4: { args: [i32, ptr, ptr, i32], returns: i32 },
@@ -59,10 +60,30 @@ const library = dlopen("libc.so.6", {
   usleep: { args: [u32], returns: i32 },
   waitpid: { args: [i32, ptr, i32], returns: i32 },
   write: { args: [i32, ptr, u64], returns: i32 },
-});
+} as const satisfies Readonly<Record<string, FFIFunction>>;
 
-/** C's functions by name. Only files of src/kernel call them, and only inside `systemCall`. */
-export const libc = library.symbols;
+/**
+ * C's functions by name. Only files of src/kernel call them, and only inside `systemCall`.
+ *
+ * Each is looked up when it is first called: what a program does not call, its host's libc need not have (POSIX AIO is in
+ * libc.so.6 since glibc 2.34, and the CNI plugin runs on hosts with 2.17).
+ */
+export const libc = whenCalled(functions);
+
+function whenCalled<Functions extends Readonly<Record<string, FFIFunction>>>(
+  wanted: Functions,
+): Library<Functions>["symbols"] {
+  const symbols: Record<string, unknown> = {};
+  for (const [name, signature] of Object.entries(wanted)) {
+    const find = () => {
+      const value = dlopen("libc.so.6", { [name]: signature }).symbols[name];
+      Object.defineProperty(symbols, name, { value });
+      return value;
+    };
+    Object.defineProperty(symbols, name, { get: find, configurable: true, enumerable: true });
+  }
+  return symbols as Library<Functions>["symbols"];
+}
 
 let before: ((name: string) => void) | undefined;
 
