@@ -22,7 +22,7 @@ export function resolveRoutes(
   plan: AttachPlan,
   gateways: readonly Address[],
 ): readonly PodRoute[] {
-  const taken = destinationsOfOthers(pod, link);
+  const taken = destinationsOfOthers(pod, link, plan.routes);
   return plan.routes.flatMap(({ destination, gateway, yields }) => {
     const other = taken.get(destination);
     if (other !== undefined) {
@@ -51,7 +51,7 @@ function conflict(destination: Prefix, holder: string, ifname: string): TwillErr
  * finds it there (fib_check_nh_v4_gw, net/ipv4/fib_semantics.c).
  */
 export function podRoutes(pod: Namespace, link: Link, routes: readonly PodRoute[]): Route[] {
-  const taken = destinationsOfOthers(pod, link);
+  const taken = destinationsOfOthers(pod, link, routes);
   return routes.map(({ destination, gateway }) => {
     const common = {
       destination,
@@ -66,13 +66,21 @@ export function podRoutes(pod: Namespace, link: Link, routes: readonly PodRoute[
   });
 }
 
-/** Where the pod's other interfaces lead, with their index: the kernel refuses a second route of one destination and metric. */
-function destinationsOfOthers(pod: Namespace, link: Link): ReadonlyMap<Prefix, number> {
+/**
+ * Where the pod's other interfaces lead, with their index: the kernel refuses a second route of one destination and metric.
+ * Only of the families that `routes` have.
+ */
+function destinationsOfOthers(
+  pod: Namespace,
+  link: Link,
+  routes: readonly { readonly destination: Prefix }[],
+): ReadonlyMap<Prefix, number> {
   const taken = new Map<Prefix, number>();
   if (link.index === firstDevice) return taken;
-  for (const { destination, device, metric } of pod.rtnl.routes({ table: mainTable })) {
-    const usual = metric === (prefixFamily(destination) === 4 ? 0 : 1024);
-    if (usual && device !== undefined && device !== link.index) taken.set(destination, device);
-  }
+  for (const family of new Set(routes.map(({ destination }) => prefixFamily(destination))))
+    for (const { destination, device, metric } of pod.rtnl.routes({ family, table: mainTable })) {
+      const usual = metric === (family === 4 ? 0 : 1024);
+      if (usual && device !== undefined && device !== link.index) taken.set(destination, device);
+    }
   return taken;
 }

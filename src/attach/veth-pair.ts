@@ -1,4 +1,5 @@
-import { TwillError } from "../base/errors.ts";
+import { isCode, TwillError } from "../base/errors.ts";
+import type { RtnlOperation } from "../kernel/rtnl.ts";
 import type { Link } from "../objects/link.ts";
 import type { AttachKernel, Namespace } from "./attach-kernel.ts";
 import type { AttachedLink, AttachRequest } from "./attachment.ts";
@@ -23,13 +24,10 @@ export function withVethPair<T>(
   complete: (pair: VethPair) => T,
 ): T {
   const { ifname } = request.key;
-  requireFreeName(pod, ifname);
   const name = hostDeviceName(request.key);
-  // The key is free, so a device of its name is what a crash left in another, perhaps dead, namespace.
-  deleteHostDevice(kernel, name);
   const macs = macsOf(request.key);
   const { mtu, netns } = request;
-  kernel.node.rtnl.do({
+  const creation: RtnlOperation = {
     op: "link.add",
     spec: {
       ...options,
@@ -39,7 +37,16 @@ export function withVethPair<T>(
       mtu,
       peer: { name: ifname, mac: request.mac ?? macs.pod, mtu, netns },
     },
-  });
+  };
+  const [refusal] = kernel.node.rtnl.apply([creation]);
+  if (refusal !== undefined) {
+    // Looked at only now, for it is hardly ever so: one of the two names is taken.
+    if (!isCode(refusal, "exists")) throw refusal;
+    requireFreeName(pod, ifname);
+    // The key is free, so a device of its name is what a crash left in another, perhaps dead, namespace.
+    deleteHostDevice(kernel, name);
+    kernel.node.rtnl.do(creation);
+  }
   try {
     const host = requireLink(kernel.node, name);
     // The alias cannot be given at creation (rtnl_create_link ignores it). No generated link-local address: none is needed
