@@ -4,18 +4,24 @@ import { isCode, TwillError } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
 import { contains, type Prefix } from "../../src/base/prefix.ts";
 import type { Random } from "../../src/base/random.ts";
+import type { Asker } from "../../src/insight/asker.ts";
+import type { AgentKnowledge } from "../../src/insight/facts.ts";
 import { Looker } from "../../src/insight/looker.ts";
-import { type Question, readAsked } from "../../src/insight/questions.ts";
+import { type Answer, type Question, readAsked } from "../../src/insight/questions.ts";
 import { openNft } from "../../src/kernel/nft-socket.ts";
 import type { Rtnl } from "../../src/kernel/rtnl.ts";
 import { kernelSysctls } from "../../src/kernel/sysctl.ts";
 import type { Lease } from "../../src/model/network.ts";
+import { rangeList } from "../../src/model/ranges.ts";
 import type { LookCall } from "../../src/rpc/methods.ts";
 import { askPeer, serveChannel } from "../../src/rpc/peer/channel.ts";
 import { decodeKey } from "../../src/rpc/peer/key.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
 import { PEER_KEY, SECRETS } from "../kinds.ts";
+import { pluginVersion } from "../plugin-version.ts";
+import { version } from "../version.ts";
 import type { Agent } from "./agent.ts";
+import type { NodeMemory } from "./node-file.ts";
 import type { AgentOptions } from "./options.ts";
 import type { Pods } from "./pods.ts";
 
@@ -24,6 +30,7 @@ export function lookService(
   options: AgentOptions,
   parts: {
     readonly agent: Agent;
+    readonly memory: NodeMemory;
     readonly pods: Pods;
     readonly rtnl: Rtnl;
     readonly store: Datastore;
@@ -32,8 +39,20 @@ export function lookService(
     readonly log: Log;
   },
 ): LookService {
-  const { agent, pods, rtnl, store, clock, random, log } = parts;
-  const looker = new Looker({
+  const { agent, memory, pods, rtnl, store, clock, random, log } = parts;
+  const knowledge = (): AgentKnowledge => ({
+    version,
+    pluginVersion: pluginVersion(),
+    identity: memory.file.identity,
+    networks:
+      agent.source.network === undefined ? [] : rangeList(agent.source.network).map(([, range]) => range.network),
+    state: agent.state,
+    leases: agent.leases,
+    attachment: options.attachment,
+    waitingFor: agent.waitingFor,
+    problems: agent.problems,
+  });
+  const looker: Looker = new Looker({
     node: options.nodeName,
     rtnl,
     sysctls: kernelSysctls(undefined, options.sysctlDir),
@@ -41,11 +60,14 @@ export function lookService(
     nft: openNft(),
     pods: () => pods.places(),
     underlay: () => agent.underlay?.device,
+    knowledge,
+    asker: () => service.asker(),
     clock,
     random,
   });
   const { nodeName: node, peerPort: port } = options;
-  return new LookService({ node, port, looker, leases: () => agent.leases, store, clock, random, log });
+  const service = new LookService({ node, port, looker, leases: () => agent.leases, store, clock, random, log });
+  return service;
 }
 
 export interface LookServiceOptions {
@@ -60,7 +82,8 @@ export interface LookServiceOptions {
   readonly log: Log;
 }
 
-const askTimeoutMs = 30_000;
+/** Milliseconds for an answer: an examination waits for probes that are lost. */
+const askTimeout = { examine: 180_000, other: 30_000 };
 const keyRetryMs = 1_000;
 
 /**
@@ -85,6 +108,18 @@ export class LookService {
     this.#options.looker.close();
   }
 
+  /** For questions that lead to further ones. */
+  asker(): Asker {
+    const { node, leases } = this.#options;
+    return {
+      node,
+      reaches: this.#key !== undefined,
+      nodes: [...leases().values()].map(({ node: name, addresses, subnets }) => ({ name, addresses, subnets })),
+      ask: async (asked, question, params) =>
+        (await this.look({ node: asked, question, params })) as Answer<typeof question>,
+    };
+  }
+
   /** @throws TwillError: what was answered; `not-found` for a node that is not in the cluster. */
   async look({ node, question, params }: LookCall): Promise<unknown> {
     if (node === undefined || node === this.#options.node) return this.#answer(question, params);
@@ -105,7 +140,8 @@ export class LookService {
         remedy: "the agents need --peer-port and the datastore, which holds their key",
       });
     }
-    return askPeer(question, params, { address, port: lease.peerPort, key: this.#key, random, timeout: askTimeoutMs });
+    const timeout = question === "examine" ? askTimeout.examine : askTimeout.other;
+    return askPeer(question, params, { address, port: lease.peerPort, key: this.#key, random, timeout });
   }
 
   /** The key is made by whichever agent measures first (peers.ts). */

@@ -121,7 +121,7 @@ async function run(options: AgentOptions, log: RootLog): Promise<void> {
     random: systemRandom,
     log,
   });
-  const looks = lookService(options, { agent, pods, rtnl, store, clock, random: systemRandom, log });
+  const looks = lookService(options, { agent, memory, pods, rtnl, store, clock, random: systemRandom, log });
   const status = async () => {
     await agent.storeHealth.ask(() => store.get(NODES, options.nodeName));
     return statusOf({ options, agent, pods, prober: () => peers.prober, startedAt, now: clock.now });

@@ -66,6 +66,13 @@ export class NodeMemory {
   }
 }
 
+/** As it is, for who looks at a node whose agent is dead. @throws TwillError `corrupt`. */
+export function readNodeFile(stateDir: string): NodeFile | undefined {
+  const path = join(stateDir, "node.json");
+  const text = readIfExists(path);
+  return text === undefined ? undefined : decode(path, text);
+}
+
 const fresh = (random: Random, nodeName: string, datastore: string): NodeFile => ({
   version: 1,
   identity: Buffer.from(random.bytes(16)).toString("hex"),

@@ -10,7 +10,7 @@ import { agentSocket } from "../defaults.ts";
 /** A watch's packets come in one answer. */
 const maximumAnswer = 32 << 20;
 /** Longer than the agents wait for each other. */
-const timeout = 40_000;
+const timeout = { examine: 200_000, other: 40_000 };
 
 /** Asks this node's agent, and the others through it. @throws TwillError `unavailable` when it does not answer. */
 export function agentAsker(runDir: string): Asker {
@@ -18,12 +18,13 @@ export function agentAsker(runDir: string): Asker {
   const { node, nodes } = callAgent("status", {}, { path, timeout: 10_000, maximumMessage: maximumAnswer });
   return {
     node,
+    reaches: true,
     nodes: nodes.map(({ name, addresses, subnets }) => ({ name, addresses, subnets })),
     ask: async (asked, question, params) =>
       callAgent(
         "look",
         { question, params, ...(asked === node ? {} : { node: asked }) },
-        { path, timeout, maximumMessage: maximumAnswer },
+        { path, timeout: question === "examine" ? timeout.examine : timeout.other, maximumMessage: maximumAnswer },
       ) as Answer<typeof question>,
   };
 }

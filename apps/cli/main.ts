@@ -6,6 +6,7 @@ import { bashCompletion, zshCompletion } from "./completion.ts";
 import { config } from "./config-command.ts";
 import { convertCommand } from "./convert-command.ts";
 import { deleteCommand } from "./delete-command.ts";
+import { doctor } from "./doctor-command.ts";
 import { installCni } from "./install-cni-command.ts";
 import { labCommand } from "./lab-command.ts";
 import { traceCommand } from "./trace-command.ts";
@@ -45,6 +46,7 @@ const root: Command = {
   summary: "Twill: the pod network of a Kubernetes cluster, whole",
   subcommands: [
     status,
+    doctor,
     traceCommand,
     get,
     config,

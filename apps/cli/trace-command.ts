@@ -84,5 +84,5 @@ async function targetOf(asker: Asker, from: PodPlace, text: string): Promise<Tra
       remedy: `its addresses are ${from.addresses.join(", ")}`,
     });
   }
-  return { address: target, ...(pod === undefined ? {} : { pod }) };
+  return { address: target, ...(pod === undefined ? {} : { pod: { node: pod.node, id: podId(pod.place) } }) };
 }

@@ -10,7 +10,7 @@ export function traceText(trace: Trace, colours: Paint, all: boolean): string {
   const target = to.pod === undefined ? to.address : `${to.pod} (${to.address}, ${to.node})`;
   const what = to.port === undefined ? "ICMP echo" : `${trace.protocol.toUpperCase()} port ${to.port}`;
   const lines = [
-    `${from.pod} (${from.address}, ${from.node}) → ${target}, ${what}`,
+    `${from.pod ?? from.node} (${from.address}, ${from.node}) → ${target}, ${what}`,
     `${ok ? colours.good("ok") : colours.bad("broken")}: ${colours.strong(trace.answer)}`,
     ...(trace.remedy === undefined ? [] : [`do: ${trace.remedy}`]),
     ...trace.differences.map((difference) => colours.warn(`state and probe differ: ${difference}`)),

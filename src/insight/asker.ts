@@ -14,6 +14,8 @@ export interface Asker {
   /** This node. */
   readonly node: string;
   readonly nodes: readonly KnownNode[];
+  /** Other nodes can be asked at all: else nothing follows from their silence. */
+  readonly reaches: boolean;
   /** @throws TwillError: what the node answered; `unavailable` when it does not. */
   ask<Q extends Question>(node: string, question: Q, params: Asked<Q>): Promise<Answer<Q>>;
 }

@@ -6,9 +6,14 @@ import type { Random } from "../base/random.ts";
 import { closeFile } from "../kernel/file.ts";
 import { openNetns } from "../kernel/netns.ts";
 import type { Nft } from "../kernel/nft.ts";
+import { checksumErrors } from "../kernel/proc-net.ts";
 import type { Rtnl } from "../kernel/rtnl.ts";
 import { openRtnl } from "../kernel/rtnl-socket.ts";
 import { kernelSysctls, type Sysctls } from "../kernel/sysctl.ts";
+import type { Asker } from "./asker.ts";
+import { nodeChecks } from "./checks/node-checks.ts";
+import { examine } from "./examine.ts";
+import { type AgentKnowledge, type Card, factsOf, type NodeFacts } from "./facts.ts";
 import { type KernelView, readKernel } from "./kernel-view.ts";
 import { type NodeView, type PodPlace, type PodView, podId } from "./node-view.ts";
 import { packetFilter } from "./packet-filter.ts";
@@ -25,6 +30,9 @@ export interface LookerOptions {
   /** As it is now. */
   readonly pods: () => readonly PodPlace[];
   readonly underlay: () => string | undefined;
+  readonly knowledge: () => AgentKnowledge;
+  /** How this node asks the others. */
+  readonly asker: () => Asker;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -54,6 +62,15 @@ export class Looker {
   }
 
   readonly answers: { readonly [Q in Question]: (asked: Asked<Q>) => Answer<Q> | Promise<Answer<Q>> } = {
+    card: () => this.#card(),
+    checks: () => {
+      const facts = this.#facts();
+      return nodeChecks.flatMap((check) => check(facts));
+    },
+    examine: ({ dns, peers }) => {
+      const { asker, clock } = this.#options;
+      return examine({ facts: this.#facts(), card: () => this.#card(), asker: asker(), clock, dns, peers });
+    },
     find: ({ pod }) => this.#find(pod),
     walk: ({ entry, packet }) => walk(this.view(), entry, packet),
     probe: ({ pod, ...request }) => this.#inPod(pod, (netns) => probe(netns, request)),
@@ -83,6 +100,27 @@ export class Looker {
       return found.watch.stop();
     },
   };
+
+  #facts(): NodeFacts {
+    return factsOf(this.view(), this.#options.knowledge());
+  }
+
+  #card(): Card {
+    const { node, knowledge, rtnl, clock } = this.#options;
+    const { version, state } = knowledge();
+    const pods = this.#options.pods();
+    return {
+      node,
+      version,
+      now: clock.now(),
+      tunnels: (state?.own.tunnels ?? []).flatMap(({ name }) => {
+        const mac = rtnl.link(name)?.mac;
+        return mac === undefined ? [] : [{ device: name, mac }];
+      }),
+      pods: pods.map((pod) => ({ id: podId(pod), addresses: pod.addresses })),
+      checksumErrors: checksumErrors(undefined) + pods.reduce((sum, { netns }) => sum + podChecksumErrors(netns), 0),
+    };
+  }
 
   /** Lets go of all devices. */
   close(): void {
@@ -142,7 +180,24 @@ function lazyPod(place: PodPlace): PodView {
   };
 }
 
+/** 0 for a namespace that is gone. */
+function podChecksumErrors(path: string): number {
+  return insidePod(path, checksumErrors) ?? 0;
+}
+
 function readPod(path: string): KernelView | undefined {
+  return insidePod(path, (netns) => {
+    const rtnl = openRtnl({ netns });
+    try {
+      return readKernel(rtnl, kernelSysctls(netns));
+    } finally {
+      rtnl.close();
+    }
+  });
+}
+
+/** undefined for a namespace that cannot be entered: it is gone, or its path is no namespace any more. */
+function insidePod<T>(path: string, work: (netns: number) => T): T | undefined {
   let netns: number;
   try {
     netns = openNetns(path);
@@ -151,12 +206,7 @@ function readPod(path: string): KernelView | undefined {
     throw error;
   }
   try {
-    const rtnl = openRtnl({ netns });
-    try {
-      return readKernel(rtnl, kernelSysctls(netns));
-    } finally {
-      rtnl.close();
-    }
+    return work(netns);
   } finally {
     closeFile(netns);
   }

@@ -32,6 +32,8 @@ export interface ProbeRequest {
   readonly port?: number;
   /** Of the IP packet, bytes (icmp and udp). Fragmentation is forbidden. */
   readonly size?: number;
+  /** UDP: ask for the root's name servers, which a DNS server answers. */
+  readonly dns?: true;
   /** Milliseconds to wait for an answer. */
   readonly timeout: number;
 }
@@ -100,12 +102,20 @@ function begin(fd: number, request: ProbeRequest): ProbeOutcome | undefined {
   const connected = tryConnect(fd, encodeSockaddr(destination, protocol === "icmp" ? 0 : port));
   if (connected < 0 && connected !== -EINPROGRESS) return failed(-connected);
   if (protocol === "tcp") return undefined;
-  const sent = trySend(fd, protocol === "icmp" ? echoRequest(fd, request) : new Uint8Array(payloadSize(request)));
+  const sent = trySend(fd, payloadOf(fd, request));
   return sent < 0 ? failed(-sent) : undefined;
 }
 
 const failed = (errno: number): ProbeOutcome =>
   errno === ECONNREFUSED ? { result: "refused" } : { result: "error", errno };
+
+function payloadOf(fd: number, request: ProbeRequest): Uint8Array {
+  if (request.protocol === "icmp") return echoRequest(fd, request);
+  return request.dns === true ? rootQuestion : new Uint8Array(payloadSize(request));
+}
+
+/** RFC 1035 section 4.1: id, recursion desired, one question: the root, type NS, class IN. */
+const rootQuestion = Uint8Array.of(0x54, 0x57, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1);
 
 function payloadSize({ destination, size = 0 }: ProbeRequest): number {
   return Math.max(0, size - 8 - (familyOf(destination) === 4 ? 20 : 40));

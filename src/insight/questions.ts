@@ -2,6 +2,9 @@ import { type Address, parseAddress } from "../base/address.ts";
 import { TwillError } from "../base/errors.ts";
 import { parseMac } from "../base/mac.ts";
 import type { BpfProgram } from "../wire/bpf.ts";
+import type { Examination } from "./examine.ts";
+import type { Card } from "./facts.ts";
+import type { Finding } from "./finding.ts";
 import type { Encapsulation, Entry, Leg } from "./leg.ts";
 import type { PodPlace } from "./node-view.ts";
 import type { ProbeOutcome, ProbeRequest } from "./probe.ts";
@@ -15,6 +18,12 @@ import type { WatchResult } from "./watch.ts";
 export interface Questions {
   /** The pods whose name ("namespace/name", or the name alone) or address this is. */
   readonly find: { readonly params: { readonly pod: string }; readonly result: readonly PodPlace[] };
+  /** What the others compare with themselves. */
+  readonly card: { readonly params: NoParams; readonly result: Card };
+  /** What the node's state shows by itself. */
+  readonly checks: { readonly params: NoParams; readonly result: readonly Finding[] };
+  /** The node looked at whole, with probes to others. */
+  readonly examine: { readonly params: ExamineRequest; readonly result: Examination };
   /** What the node's kernel would do with a packet. */
   readonly walk: { readonly params: { readonly entry: Entry; readonly packet: ProbePacket }; readonly result: Leg };
   /** One packet, and whether it was answered. */
@@ -26,6 +35,14 @@ export interface Questions {
 export type Question = keyof Questions;
 export type Asked<Q extends Question> = Questions[Q]["params"];
 export type Answer<Q extends Question> = Questions[Q]["result"];
+
+export type NoParams = Readonly<Record<string, never>>;
+
+export interface ExamineRequest {
+  readonly dns: readonly Address[];
+  /** Other nodes to probe. */
+  readonly peers: number;
+}
 
 export interface ProbeFrom extends ProbeRequest {
   /** "namespace/name"; absent: from the node itself. */
@@ -51,6 +68,7 @@ export const limits = {
   bytes: 8 << 20,
   snapLength: 65_535,
   probeTimeout: 10_000,
+  peers: 10_000,
   size: 65_535,
 };
 
@@ -93,6 +111,12 @@ const pod = (value: unknown): string => textOf(value, "pod", podName);
 
 /** Parameters as they came, checked. @throws TwillError `invalid`. */
 export const readAsked: { readonly [Q in Question]: (params: unknown) => Asked<Q> } = {
+  card: () => ({}),
+  checks: () => ({}),
+  examine: (params) => {
+    const { dns, peers } = fieldsOf(params);
+    return { dns: listOf(dns, "dns", 8).map(address), peers: numberOf(peers, "peers", 0, limits.peers) };
+  },
   find: (params) => ({ pod: textOf(fieldsOf(params).pod, "pod", /^[-a-z0-9.:/]{1,507}$/) }),
   walk: (params) => {
     const { entry, packet } = fieldsOf(params);
@@ -107,6 +131,7 @@ export const readAsked: { readonly [Q in Question]: (params: unknown) => Asked<Q
       ...optional("source", fields.source, address),
       ...optional("pod", fields.pod, pod),
       ...optional("port", fields.port, port),
+      ...(fields.dns === true ? { dns: true } : {}),
       ...optional("size", fields.size, (size) => numberOf(size, "size", 28, limits.size)),
     };
   },

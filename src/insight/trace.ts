@@ -1,7 +1,7 @@
 import { type Address, familyOf } from "../base/address.ts";
 import { errnoText } from "../kernel/errno.ts";
 import type { Asker } from "./asker.ts";
-import { nodeAt } from "./asker.ts";
+import { nodeAt, nodeOfPod } from "./asker.ts";
 import type { Hop } from "./leg.ts";
 import { type PodPlace, podId } from "./node-view.ts";
 import type { ProbeOutcome } from "./probe.ts";
@@ -13,12 +13,14 @@ import { findWay, stopOf, type Way } from "./way.ts";
 export interface TraceTarget {
   readonly address: Address;
   /** Absent: no pod of the cluster that is known. */
-  readonly pod?: { readonly node: string; readonly place: PodPlace };
+  readonly pod?: { readonly node: string; readonly id: string };
 }
 
 export interface TraceOptions {
-  /** On `asker.node`. */
-  readonly from: PodPlace;
+  /** On `asker.node`; undefined: that node itself. */
+  readonly from: PodPlace | undefined;
+  /** Of the node's own packet. */
+  readonly source?: Address | undefined;
   readonly to: TraceTarget;
   readonly protocol: ProbePacket["protocol"];
   readonly port?: number;
@@ -30,7 +32,7 @@ export interface TraceOptions {
 
 /** The way of a packet: as the kernels' state says, and as a probe showed. */
 export interface Trace {
-  readonly from: { readonly node: string; readonly pod: string; readonly address: Address };
+  readonly from: { readonly node: string; readonly pod?: string; readonly address: Address };
   readonly to: { readonly node?: string; readonly pod?: string; readonly address: Address; readonly port?: number };
   readonly protocol: ProbePacket["protocol"];
   readonly ok: boolean;
@@ -53,7 +55,12 @@ const defaultSize = { icmp: 84, tcp: 60, udp: 60 };
 /** @throws TwillError when the pod has no address of the family, or the probe cannot even be sent. */
 export async function trace(asker: Asker, options: TraceOptions): Promise<Trace> {
   const { from, to, protocol, port } = options;
-  const source = from.addresses.find((address) => familyOf(address) === familyOf(to.address));
+  const own = asker.nodes.find(({ name }) => name === asker.node);
+  const candidates = from?.addresses ?? [
+    ...(options.source === undefined ? [] : [options.source]),
+    ...(own?.addresses ?? []),
+  ];
+  const source = candidates.find((address) => familyOf(address) === familyOf(to.address));
   if (source === undefined) throw new RangeError("the caller chose addresses of one family");
   const packet: ProbePacket = {
     source,
@@ -63,7 +70,12 @@ export async function trace(asker: Asker, options: TraceOptions): Promise<Trace>
     sourcePort: 40_000,
     ...(port === undefined ? {} : { destinationPort: port }),
   };
-  const request = await findWay(asker, asker.node, { from: "pod", pod: podId(from) }, packet);
+  const request = await findWay(
+    asker,
+    asker.node,
+    from === undefined ? { from: "node" } : { from: "pod", pod: podId(from) },
+    packet,
+  );
   const reply = await findBack(asker, to, request, packet);
   const { outcome, sightings } = await watchProbe(
     asker,
@@ -75,7 +87,7 @@ export async function trace(asker: Asker, options: TraceOptions): Promise<Trace>
     },
     () =>
       asker.ask(asker.node, "probe", {
-        pod: podId(from),
+        ...(from === undefined ? {} : { pod: podId(from) }),
         source,
         destination: to.address,
         protocol,
@@ -85,10 +97,10 @@ export async function trace(asker: Asker, options: TraceOptions): Promise<Trace>
       }),
   );
   const head = {
-    from: { node: asker.node, pod: podId(from), address: source },
+    from: { node: asker.node, address: source, ...(from === undefined ? {} : { pod: podId(from) }) },
     to: {
       address: to.address,
-      ...(to.pod === undefined ? {} : { node: to.pod.node, pod: podId(to.pod.place) }),
+      ...(to.pod === undefined ? {} : { node: to.pod.node, pod: to.pod.id }),
       ...(port === undefined ? {} : { port }),
     },
     protocol,
@@ -108,8 +120,9 @@ async function findBack(asker: Asker, to: TraceTarget, request: Way, packet: Pro
   const nowhere: Way = { hops: [], end: { to: "nowhere" }, node: asker.node, tunnels: [] };
   if (request.masqueraded !== undefined) return nowhere; // the answer comes to the node, which knows the connection
   const back = reversed(packet);
-  if (to.pod !== undefined) return findWay(asker, to.pod.node, { from: "pod", pod: podId(to.pod.place) }, back);
-  const node = nodeAt(asker, to.address);
+  if (to.pod !== undefined) return findWay(asker, to.pod.node, { from: "pod", pod: to.pod.id }, back);
+  // A node's own address, or its tunnel's.
+  const node = nodeAt(asker, to.address) ?? nodeOfPod(asker, to.address);
   return node === undefined ? nowhere : findWay(asker, node.name, { from: "node" }, back);
 }
 

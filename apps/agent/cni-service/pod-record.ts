@@ -1,5 +1,6 @@
 import type { Attached, AttachPlan } from "../../../src/attach/attachment.ts";
 import { TwillError } from "../../../src/base/errors.ts";
+import type { PodPlace } from "../../../src/insight/node-view.ts";
 import type { AttachmentConfig } from "../../../src/intent/cni/config.ts";
 import type { PodArguments } from "../../../src/intent/cni/pod-arguments.ts";
 import type { Assignment } from "../../../src/ipam/address-book.ts";
@@ -16,12 +17,26 @@ export interface PodRecord {
   readonly pod: Pick<PodArguments, "podName" | "podNamespace" | "podUid">;
 }
 
+/** Where to look into the pod. */
+export const placeOf = ({ pod, plan, attached, netns, attachment }: PodRecord): PodPlace => ({
+  namespace: pod.podNamespace ?? "-",
+  name: pod.podName ?? plan.key.containerId,
+  addresses: plan.addresses.map(({ address }) => address),
+  ifname: plan.key.ifname,
+  netns,
+  attachment: attachment.type,
+  ...(attached.host === undefined ? {} : { hostDevice: attached.host.name }),
+});
+
 const version = 1;
 
 export const encodeRecord = (record: PodRecord): string => JSON.stringify({ version, ...record });
 
 /** Of a ready assignment. @throws TwillError `unsupported` for one that a newer Twill wrote, `corrupt`. */
-export function recordOf({ key, result }: Assignment): PodRecord {
+export function recordOf({
+  key,
+  result,
+}: Pick<Assignment, "key"> & { readonly result?: string | undefined }): PodRecord {
   const details = { operation: "read pod record", object: `${key.containerId} ${key.ifname}` };
   const stored: unknown = parse(result ?? "null");
   if (typeof stored !== "object" || stored === null || !("version" in stored) || !("plan" in stored)) {

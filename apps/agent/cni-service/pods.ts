@@ -14,7 +14,7 @@ import { openNetns } from "../../../src/kernel/netns.ts";
 import type { AttachmentKey } from "../../../src/model/attachment-key.ts";
 import { attachmentOf } from "./attachments.ts";
 import type { Books } from "./books.ts";
-import { encodeRecord, type PodRecord, recordOf } from "./pod-record.ts";
+import { encodeRecord, type PodRecord, placeOf, recordOf } from "./pod-record.ts";
 import { vanishedPods } from "./vanished.ts";
 
 /** A pod's interface, for people. */
@@ -63,15 +63,7 @@ export class Pods {
 
   /** Pods that are attached, and where to look into them. */
   places(): PodPlace[] {
-    return this.#records().map(({ pod, plan, attached, netns, attachment }) => ({
-      namespace: pod.podNamespace ?? "-",
-      name: pod.podName ?? plan.key.containerId,
-      addresses: plan.addresses.map(({ address }) => address),
-      ifname: plan.key.ifname,
-      netns,
-      attachment: attachment.type,
-      ...(attached.host === undefined ? {} : { hostDevice: attached.host.name }),
-    }));
+    return this.#records().map(placeOf);
   }
 
   /**
