@@ -71,8 +71,10 @@ export class ByteWriter {
   #length = 0;
 
   constructor(capacity = 256) {
-    this.#bytes = new Uint8Array(capacity);
-    this.#view = new DataView(this.#bytes.buffer);
+    // The buffer first: to ask a small array for its buffer makes JavaScriptCore move the array's bytes into one.
+    const buffer = new ArrayBuffer(capacity);
+    this.#bytes = new Uint8Array(buffer);
+    this.#view = new DataView(buffer);
   }
 
   get length(): number {
@@ -83,10 +85,11 @@ export class ByteWriter {
     const start = this.#length;
     const needed = start + count;
     if (needed > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+      const buffer = new ArrayBuffer(Math.max(needed, this.#bytes.length * 2));
+      const larger = new Uint8Array(buffer);
       larger.set(this.#bytes.subarray(0, start));
       this.#bytes = larger;
-      this.#view = new DataView(larger.buffer);
+      this.#view = new DataView(buffer);
     }
     this.#length = needed;
     return start;

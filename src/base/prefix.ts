@@ -19,13 +19,8 @@ export interface InterfaceAddress {
   readonly length: number;
 }
 
-const split = (prefix: Prefix): [Address, number] => {
-  const slash = prefix.lastIndexOf("/");
-  return [prefix.slice(0, slash) as Address, Number(prefix.slice(slash + 1))];
-};
-
-export const baseOf = (prefix: Prefix): Address => split(prefix)[0];
-export const lengthOf = (prefix: Prefix): number => split(prefix)[1];
+export const baseOf = (prefix: Prefix): Address => prefix.slice(0, prefix.lastIndexOf("/")) as Address;
+export const lengthOf = (prefix: Prefix): number => Number(prefix.slice(prefix.lastIndexOf("/") + 1));
 export const prefixFamily = (prefix: Prefix): Family => familyOf(baseOf(prefix));
 
 /** @throws TwillError `invalid`: not an address, no mask, mask out of range. Host bits are cleared, never refused: see parseStrictPrefix. */
@@ -76,10 +71,11 @@ export function prefixOf(address: Address, length: number): Prefix {
 /** The /32 or /128 of one address. */
 export const hostPrefix = (address: Address): Prefix => `${address}/${widthOf(familyOf(address))}` as Prefix;
 export const everything = (family: Family): Prefix => (family === 4 ? "0.0.0.0/0" : "::/0") as Prefix;
-export const isEverything = (prefix: Prefix): boolean => lengthOf(prefix) === 0;
+export const isEverything = (prefix: Prefix): boolean => prefix.endsWith("/0");
 
 export function contains(prefix: Prefix, address: Address): boolean {
-  const [base, length] = split(prefix);
+  const base = baseOf(prefix);
+  const length = lengthOf(prefix);
   if (familyOf(base) !== familyOf(address)) return false;
   const left = bytesOf(base);
   const right = bytesOf(address);

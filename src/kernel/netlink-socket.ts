@@ -165,11 +165,7 @@ export class NetlinkSocket {
    */
   request(messages: readonly NetlinkRequest[], options: RequestOptions = {}): NetlinkResult[] {
     const first = this.#send(messages);
-    const results = messages.map((message) => ({
-      acknowledged: (message.flags & NLM_F_ACK) === 0,
-      error: undefined as Acknowledgement | undefined,
-      replies: [] as NetlinkMessage[],
-    }));
+    const results = messages.map(({ flags }): Collected => ({ acknowledged: (flags & NLM_F_ACK) === 0, replies: [] }));
     let missing = results.filter((result) => !result.acknowledged).length;
     while (missing > 0) {
       const answers = this.#receive();
@@ -196,7 +192,7 @@ export class NetlinkSocket {
         remedy: "read the state again and repeat",
       });
     }
-    return results.map(({ error, ...rest }) => (error === undefined ? rest : { ...rest, error }));
+    return results;
   }
 
   /**
@@ -319,7 +315,8 @@ export class NetlinkSocket {
           remedy: "try again: the buffer has grown",
         });
       }
-      const datagram = receiveBuffer.slice(0, length);
+      // By way of an ArrayBuffer, which readers need: asking a small array for it afterwards copies once more.
+      const datagram = new Uint8Array(receiveBuffer.buffer.slice(0, length));
       traceNetlink("in", this.protocol, datagram);
       const messages = decodeMessages(datagram).filter((message) => message.type !== NLMSG_NOOP);
       if (messages.some((message) => message.type === NLMSG_OVERRUN)) {
@@ -328,6 +325,13 @@ export class NetlinkSocket {
       return messages;
     }
   }
+}
+
+/** A NetlinkResult that is still being put together. */
+interface Collected {
+  acknowledged: boolean;
+  error?: Acknowledgement;
+  readonly replies: NetlinkMessage[];
 }
 
 /** struct sockaddr_nl with port and groups 0: the kernel itself, and "any port" to bind. */

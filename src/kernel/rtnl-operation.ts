@@ -34,14 +34,15 @@ import { encodeRoute } from "../wire/rtnetlink/route.ts";
 import { encodeRule } from "../wire/rtnetlink/rule.ts";
 import type { LinkChange, RtnlOperation } from "./rtnl.ts";
 
-const add = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
-const replace = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
-const append = NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND;
-const plain = NLM_F_ACK;
+const add = NLM_F_CREATE | NLM_F_EXCL;
+const replace = NLM_F_CREATE | NLM_F_REPLACE;
+const append = NLM_F_CREATE | NLM_F_APPEND;
+const plain = 0;
 
 /**
  * The messages of an operation, in order: one, or two where the kernel takes the change in two steps only. A new link's
  * completions are not among them: they go by name, and must never reach a link that was there before and made ours fail.
+ * Acknowledgements are for the sender to ask for; refusals come without.
  */
 export function encodeOperation(operation: RtnlOperation): NetlinkRequest[] {
   switch (operation.op) {
@@ -111,7 +112,8 @@ export function completions(spec: LinkSpec): LinkCompletion[] {
   const found: LinkCompletion[] = [];
   const complete = (link: Omit<LinkSpec, "kind">, role: "link" | "peer") => {
     const payload = encodeLinkCompletion(link, role);
-    if (payload !== undefined) found.push({ netns: link.netns, request: { type: RTM_NEWLINK, flags: plain, payload } });
+    if (payload !== undefined)
+      found.push({ netns: link.netns, request: { type: RTM_NEWLINK, flags: NLM_F_ACK, payload } });
   };
   complete(spec, "link");
   if (peer !== undefined) complete(peer, "peer");

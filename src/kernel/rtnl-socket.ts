@@ -3,6 +3,7 @@ import { isCode, TwillError } from "../base/errors.ts";
 import type { Link } from "../objects/link.ts";
 import type { FdbEntry, Neighbour } from "../objects/neighbour.ts";
 import type { DeviceAddress, Route, Rule } from "../objects/route.ts";
+import type { Acknowledgement } from "../wire/netlink/acknowledgement.ts";
 import { type NetlinkRequest, NLM_F_ACK } from "../wire/netlink/message.ts";
 import { decodeAddress, encodeAddressQuery } from "../wire/rtnetlink/address.ts";
 import { familyNumber } from "../wire/rtnetlink/family.ts";
@@ -30,7 +31,7 @@ import { acknowledgementError, NETLINK_ROUTE, NetlinkSocket } from "./netlink-so
 import type { RouteFilter, Rtnl, RtnlCounters, RtnlOperation } from "./rtnl.ts";
 import { completions, describeOperation, encodeOperation } from "./rtnl-operation.ts";
 
-/** Requests in one send. Each acknowledgement takes up to 1 KiB of the receive buffer, which an unprivileged process may find at 208 KiB. */
+/** Requests in one send. Each refusal takes up to 1 KiB of the receive buffer, which an unprivileged process may find at 208 KiB. */
 const requestsPerSend = 128;
 
 /**
@@ -87,13 +88,16 @@ class RtnlSocket implements Rtnl {
   #send(
     chunk: readonly { readonly operation: RtnlOperation; readonly requests: readonly NetlinkRequest[] }[],
   ): (TwillError | undefined)[] {
-    const answers = this.#socket.request(chunk.flatMap(({ requests }) => requests));
+    const all = chunk.flatMap(({ requests }) => requests);
+    // Refusals come without being asked for (netlink_rcv_skb), and in order: behind the last one's answer none is missing.
+    const last = all.at(-1);
+    if (last !== undefined) all[all.length - 1] = { ...last, flags: last.flags | NLM_F_ACK };
+    const answers = this.#socket.request(all);
     let next = 0;
     return chunk.map(({ operation, requests }) => {
       this.#writes[operation.op] = (this.#writes[operation.op] ?? 0) + 1;
-      const own = answers.slice(next, next + requests.length);
-      next += requests.length;
-      const refused = own.find((answer) => answer.error !== undefined)?.error;
+      let refused: Acknowledgement | undefined;
+      for (const _ of requests) refused ??= answers[next++]?.error;
       const error =
         refused === undefined
           ? complete(operation, this.#socket)

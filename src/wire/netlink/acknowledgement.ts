@@ -19,10 +19,17 @@ export interface Acknowledgement {
   readonly missing?: number;
 }
 
+const success: Acknowledgement = { errno: 0 };
+
 /** @throws TwillError `corrupt`. */
 export function decodeAcknowledgement(message: Pick<NetlinkMessage, "flags" | "payload">): Acknowledgement {
   const reader = new ByteReader(message.payload);
   const errno = -reader.i32();
+  // By far the most: everything went well, and there is nothing to add.
+  if (errno === 0 && (message.flags & NLM_F_ACK_TLVS) === 0) {
+    reader.skip(HEADER_LENGTH);
+    return success;
+  }
   const length = reader.u32();
   reader.skip(HEADER_LENGTH - 4);
   // Without NETLINK_CAP_ACK (and on older kernels) the whole refused request stands between header and attributes.
