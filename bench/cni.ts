@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AgentNode } from "./agent-node.ts";
 import { type Action, bridgeContestant, type Contestant, call, twillContestant } from "./cni-contestant.ts";
@@ -54,23 +54,39 @@ export async function benchCni({ programs, folder, progress, scale }: Bench): Pr
           );
     }
     await agent.stop();
-    return [...rows, emptyProgram(folder, Math.ceil(rounds.alone * scale))];
+    return [...rows, ...floors(programs, folder, Math.ceil(rounds.alone * scale))];
   } finally {
     for (const netns of [...pods, ...peers.map(({ node }) => node)]) netns.close();
     agent.close();
   }
 }
 
-/** What no plugin of this kind can be faster than: the start and end of a compiled Bun program that does nothing. */
-function emptyProgram(folder: string, count: number): Figure {
-  const [source, program] = [join(folder, "empty.ts"), join(folder, "empty")];
+/** What no plugin of its kind can be faster than: the start and end of a process in which nothing happens. */
+function floors(programs: string, folder: string, count: number): Figure[] {
+  const [source, empty] = [join(folder, "empty.ts"), join(folder, "empty")];
   writeFileSync(source, "process.exit(0);");
-  const built = Bun.spawnSync([process.execPath, "build", "--compile", "--bytecode", source, "--outfile", program]);
+  const built = Bun.spawnSync([process.execPath, "build", "--compile", "--bytecode", source, "--outfile", empty]);
   if (built.exitCode !== 0) throw new Error(`bun build: ${built.stderr}`);
-  const command = { program, environment: {}, stdin: "/dev/null", stdout: "/dev/null" };
-  const times = Array.from({ length: warmUp + count }, () => runTogether([command])[0]?.milliseconds ?? Number.NaN);
-  const { p50, p99 } = summarize(times.slice(warmUp));
-  return { what: "an empty compiled Bun program", value: `${p50.toFixed(2)} / ${p99.toFixed(2)} ms` };
+  // Without the executable beside it, it can neither ask nor hand over.
+  const launcher = join(folder, "launcher");
+  copyFileSync(join(programs, "twill-cni"), launcher);
+  const measured = [
+    { what: "the launcher, with nobody to ask", program: launcher },
+    { what: "an empty compiled Bun program", program: empty },
+  ].map(({ what, program }) => ({
+    what,
+    command: { program, environment: {}, stdin: "/dev/null", stdout: "/dev/null" },
+    times: [] as number[],
+  }));
+  for (let round = -warmUp; round < count; round++)
+    for (const { command, times } of measured) {
+      const [ended] = runTogether([command]);
+      if (round >= 0 && ended !== undefined) times.push(ended.milliseconds);
+    }
+  return measured.map(({ what, times }) => {
+    const { p50, p99 } = summarize(times);
+    return { what, value: `${p50.toFixed(2)} / ${p99.toFixed(2)} ms` };
+  });
 }
 
 /** Milliseconds. */
