@@ -15,6 +15,8 @@ import { summarize } from "./statistics.ts";
 
 const sizes = [0, 1_000, 5_000];
 const changes = 20;
+/** Milliseconds after which nothing is left to do: the cache of the cluster's state is written a second after a change. */
+const settledAfter = 4_000;
 /** The agent's own subnet comes from behind those that the peers have. */
 const network = { Network: "10.0.0.0/8", SubnetLen: 24, SubnetMin: "10.200.0.0", Backend: { Type: "vxlan" } };
 const metricsUrl = "http://127.0.0.1:9099/metrics";
@@ -62,19 +64,39 @@ async function measure(node: AgentNode, store: Datastore, rtnl: Rtnl, peers: num
   findings.push(["first start, from the process to the last entry and ready", milliseconds(elapsed)]);
   findings.push(["routes, neighbours and FDB entries then", entries.join(", "), complete]);
 
+  await Bun.sleep(settledAfter);
+  findings.push(["memory of its own at rest", `${(node.memory() / 2 ** 20).toFixed(0)} MiB`]);
+  const atRest = await processorDuring(node, () => Bun.sleep(settledAfter));
+  findings.push(["processor time at rest, a second", `${perSecond(atRest).toFixed(1)} ms`]);
+
   const before = sum(kernelWrites(node));
   const times: number[] = [];
-  for (let change = 0; change < changes; change++) {
-    const peer = peers + change;
+  let next = peers;
+  const addPeer = async (): Promise<void> => {
+    const peer = next++;
     await store.create("nodes", nameOf(peer), lease(peer));
     const written = performance.now();
     await until(() => isRouted(rtnl, peer), 10_000);
     times.push(performance.now() - written);
-  }
+  };
+  const addAll = async (): Promise<void> => {
+    for (let change = 0; change < changes; change++) await addPeer();
+  };
+  const spent = await processorDuring(node, addAll);
   const each = (sum(kernelWrites(node)) - before) / changes;
   const { p50, p99 } = summarize(times);
   findings.push(["a node more, from its lease to its route, p50 / p99", `${p50.toFixed(1)} / ${p99.toFixed(1)} ms`]);
+  findings.push(["processor time for it", milliseconds(beyond(spent, atRest) / changes)]);
   findings.push(["kernel writes for it", String(each), each === writesOfOnePeer]);
+  await Bun.sleep(settledAfter);
+  const alone = await processorDuring(node, async () => {
+    await addPeer();
+    await Bun.sleep(settledAfter);
+  });
+  findings.push([
+    "processor time for one alone, with the cluster's cache on disk",
+    milliseconds(beyond(alone, atRest)),
+  ]);
 
   const restarts: number[] = [];
   for (let restart = 0; restart < 5; restart++) {
@@ -96,10 +118,26 @@ async function measure(node: AgentNode, store: Datastore, rtnl: Rtnl, peers: num
   return findings;
 }
 
+interface Spent {
+  /** Milliseconds. */
+  readonly processor: number;
+  readonly elapsed: number;
+}
+
+async function processorDuring(node: AgentNode, work: () => Promise<void>): Promise<Spent> {
+  const [processor, started] = [node.processor(), performance.now()];
+  await work();
+  return { processor: node.processor() - processor, elapsed: performance.now() - started };
+}
+
+const perSecond = ({ processor, elapsed }: Spent): number => (processor / elapsed) * 1000;
+/** Without what would have been spent anyway, milliseconds. */
+const beyond = (spent: Spent, atRest: Spent): number => spent.processor - (perSecond(atRest) * spent.elapsed) / 1000;
+
 /** Neighbour, FDB entry, route. */
 const writesOfOnePeer = 3;
 
-const milliseconds = (value: number): string => `${value.toFixed(0)} ms`;
+const milliseconds = (value: number): string => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
 const nameOf = (peer: number): string => `peer-${peer}`;
 const high = (peer: number): number => Math.floor(peer / 256);
 const low = (peer: number): number => peer % 256;
@@ -112,6 +150,8 @@ function lease(peer: number): Uint8Array {
     subnets: [parsePrefix(`10.${high(peer)}.${low(peer)}.0/24`)],
     addresses: [parseAddress(`172.16.${high(peer)}.${low(peer)}`)],
     backendType: "vxlan",
+    // Most of them are asked at any time, and none answers.
+    peerPort: 9098,
     backendData: { 4: { VNI: 1, VtepMAC: `0e:00:00:00:${hex(high(peer))}:${hex(low(peer))}` } },
   });
 }
