@@ -111,6 +111,12 @@ export class AgentNode {
     return nanoseconds.reduce((sum, time) => sum + time, 0) / 1e6;
   }
 
+  /** The same over a longer time, to 10 ms: of threads that have ended, too (/proc/PID/stat, in clock ticks). */
+  processorInAll(): number {
+    const fields = readFileSync(`/proc/${this.#agent?.pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+    return 10 * (Number(fields[11]) + Number(fields[12]));
+  }
+
   /** Resident, bytes, without what it shares with other processes: files. */
   memory(): number {
     const status = readFileSync(`/proc/${this.#agent?.pid}/status`, "utf8");

@@ -1,3 +1,4 @@
+import { benchApiServer } from "./api-server.ts";
 import { benchCni } from "./cni.ts";
 import { benchJoin } from "./join.ts";
 import { benchReconcile } from "./reconcile.ts";
@@ -19,8 +20,8 @@ export const benches = {
       "Whole process of the plugin, from posix_spawn to its end, against Debian's `bridge` with `host-local`. They take " +
       "turns, each in a node's network namespace of its own; IPv4, no masquerade by the plugin. The second of Debian's " +
       "configurations is what Flannel's plugin delegates to. Processor time is that of the plugin and whatever works for " +
-      "it: the agent on one side, `host-local` on the other. Most of `twill-cni` is the start of a Bun program, the last " +
-      "row: the agent needs 1.3 to 2 ms for an ADD.",
+      "it: the agent on one side, `host-local` on the other. The last rows: what a process costs in which nothing " +
+      "happens, our launcher's and a compiled Bun program's.",
     run: benchCni,
   },
   throughput: {
@@ -46,6 +47,16 @@ export const benches = {
       "process until every route, neighbour and FDB entry is in the kernel, read back from the kernel. In turns with " +
       "flanneld v0.26.7, which reads the same leases from an etcd on the same machine; ours from the embedded datastore.",
     run: benchJoin,
+  },
+  "api-server": {
+    title: "Many agents at one API server",
+    about:
+      "A real kube-apiserver 1.36 and etcd, Nodes as large as real ones (50 images each) whose kubelets report every 5 " +
+      "minutes, and an agent for each, with the store's own code, in 4 processes on the same machine; then one real " +
+      "agent in that cluster. Processor times are the API server's own count; bytes are those of the JSON, before TLS. " +
+      "Everything shares this machine's processors, so the times of starts and restarts are those of the agents " +
+      "themselves as well.",
+    run: benchApiServer,
   },
 } as const satisfies Record<string, Benchmark>;
 

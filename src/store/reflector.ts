@@ -166,8 +166,11 @@ export class Reflector<T> {
     const [name] = this.#known.keys();
     if (name === undefined) return;
     if (this.#error !== undefined) await store.get(this.kind, name);
-    const spread = Math.min(LONGEST_SPREAD, SPREAD_PER_OBJECT * this.#known.size);
-    await clock.sleep(random.below(spread), this.#closing.signal);
+    await clock.sleep(random.below(this.#spread), this.#closing.signal);
+  }
+
+  get #spread(): number {
+    return Math.min(LONGEST_SPREAD, SPREAD_PER_OBJECT * this.#known.size);
   }
 
   /** @returns where to watch on from; undefined: list again. */
@@ -275,7 +278,9 @@ export class Reflector<T> {
   }
 
   #pause(): number {
-    const longest = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** Math.min(this.#failures, 20));
+    // Those who wait for one server are as many as those who will list: they ask less often, too.
+    const limit = Math.max(LONGEST_PAUSE, this.#spread);
+    const longest = Math.min(limit, FIRST_PAUSE * 2 ** Math.min(this.#failures, 20));
     this.#failures++;
     return longest / 2 + this.#options.random.below(Math.ceil(longest / 2));
   }

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync } from "node:fs";
 import { ControlPlane } from "../../lab/kubernetes/control-plane.ts";
+import { agentsKubeconfig } from "../../lab/kubernetes/load/agents-user.ts";
 import { apiServerMetrics } from "../../lab/kubernetes/load/api-server-metrics.ts";
-import { SimulatedAgents } from "../../lab/kubernetes/load/simulated-agents.ts";
+import { mostInASecond, SimulatedAgents } from "../../lab/kubernetes/load/simulated-agents.ts";
 import { SimulatedNodes } from "../../lab/kubernetes/load/simulated-nodes.ts";
 import { NODES } from "../../src/store/kubernetes/resource.ts";
 import { client } from "./control-plane.fixture.ts";
@@ -28,10 +29,7 @@ beforeAll(async () => {
   });
   nodes = new SimulatedNodes(api());
   await nodes.add(size);
-  // No member of system:masters, whom the server lets through however many they are.
-  const { key, certificate } = plane.authority.issue("agents", "/O=agents/CN=twill-agent");
-  await allowNodes();
-  agents = new SimulatedAgents(plane.certificateKubeconfig("agents", { key, certificate }), size, processes);
+  agents = new SimulatedAgents(await agentsKubeconfig(plane, api()), size, processes);
   await agents.until("all are synced", () => agents.synced === size, 120_000);
 }, 180_000);
 
@@ -39,24 +37,6 @@ afterAll(async () => {
   await agents?.stop();
   await plane?.stop();
 });
-
-async function allowNodes(): Promise<void> {
-  const group = "rbac.authorization.k8s.io";
-  const resource = (plural: string, kind: string) => ({ group, version: "v1", plural, kind });
-  const metadata = { name: "agents" };
-  const rules = [{ apiGroups: [""], resources: ["nodes"], verbs: ["get", "list", "watch"] }];
-  const roleRef = { apiGroup: group, kind: "ClusterRole", name: "agents" };
-  const subjects = [{ apiGroup: group, kind: "Group", name: "agents" }];
-  const create = (plural: string, kind: string, rest: object) =>
-    api().create(resource(plural, kind), metadata, { apiVersion: `${group}/v1`, kind, metadata, ...rest });
-  await create("clusterroles", "ClusterRole", { rules });
-  await create("clusterrolebindings", "ClusterRoleBinding", { roleRef, subjects });
-}
-
-/** The most of them within any second. */
-function crowd(times: readonly number[]): number {
-  return Math.max(0, ...times.map((from) => times.filter((at) => at >= from && at < from + 1000).length));
-}
 
 const listsOf = (): number[] => agents.told.filter(({ event }) => event === "list").map(({ at }) => at);
 
@@ -114,7 +94,7 @@ test("all agents survive a restart of the API server, and do not list together",
   await plane.startApiServer();
   await agents.until("all know a new node", await addNode(), 120_000);
   const lists = listsOf();
-  process.stderr.write(`${lists.length} lists, at most ${crowd(lists)} in a second\n`);
+  process.stderr.write(`${lists.length} lists, at most ${mostInASecond(lists)} in a second\n`);
   // Spread over 3 s, beside what their reconnections are spread by; reflector.test.ts counts exactly.
-  expect(crowd(lists)).toBeLessThan(0.7 * size);
+  expect(mostInASecond(lists)).toBeLessThan(0.7 * size);
 });

@@ -8,6 +8,8 @@ export interface ApiServerMetrics {
   readonly requests: number;
   /** Watches of Nodes now. */
   readonly watches: number;
+  /** Of Pods. */
+  readonly podWatches: number;
   /** Events told to all watchers of Nodes, and their bytes as JSON, without framing and TLS. */
   readonly events: number;
   readonly eventBytes: number;
@@ -24,6 +26,7 @@ export async function apiServerMetrics(plane: ControlPlane): Promise<ApiServerMe
     at,
     requests: sum(text, "apiserver_request_total", { resource: "nodes" }),
     watches: sum(text, "apiserver_longrunning_requests", { resource: "nodes", verb: "WATCH" }),
+    podWatches: sum(text, "apiserver_longrunning_requests", { resource: "pods", verb: "WATCH" }),
     events: sum(text, "apiserver_watch_events_sizes_count", { resource: "nodes" }),
     eventBytes: sum(text, "apiserver_watch_events_sizes_sum", { resource: "nodes" }),
     processor: sum(text, "process_cpu_seconds_total", {}),

@@ -78,3 +78,7 @@ export class SimulatedAgents {
     if (told.event === "lost") this.#synced--;
   }
 }
+
+/** How many of these moments, in milliseconds, lie within the second that has the most. */
+export const mostInASecond = (times: readonly number[]): number =>
+  Math.max(0, ...times.map((from) => times.filter((at) => at >= from && at < from + 1000).length));

@@ -27,8 +27,6 @@ export class SimulatedNodes {
   readonly #api: KubernetesClient;
   readonly #first: number;
   #count = 0;
-  #stopped = false;
-  #next = 0;
 
   /** @param first the number of the first. */
   constructor(api: KubernetesClient, first = 0) {
@@ -47,18 +45,13 @@ export class SimulatedNodes {
     this.#count += count;
   }
 
-  /** Reports of one kubelet after the other, as many a second as so many nodes send, until stop(). */
-  async report(): Promise<void> {
-    while (!this.#stopped) {
+  /** Reports of one kubelet after the other, as many a second as so many nodes send, until the signal is raised. */
+  async report(signal: AbortSignal): Promise<void> {
+    for (let next = 0; !signal.aborted; next = (next + 1) % this.#count) {
       const began = performance.now();
-      const number = this.#first + (this.#next++ % this.#count);
-      await this.#status(number).catch(() => {}); // the API server may be away: a kubelet's next report is as good
+      await this.#status(this.#first + next).catch(() => {}); // the API server may be away: the next report is as good
       await Bun.sleep(Math.max(0, reportEvery / this.#count - (performance.now() - began)));
     }
-  }
-
-  stop(): void {
-    this.#stopped = true;
   }
 
   async #register(number: number): Promise<void> {

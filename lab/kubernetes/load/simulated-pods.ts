@@ -33,8 +33,8 @@ export class SimulatedPods {
     this.#count = count;
   }
 
-  /** What a kubelet reports of a pod that has come up, or has changed. */
-  async change(number: number): Promise<void> {
+  /** What a kubelet reports of a pod that has come up, or has changed. @returns bytes sent and answered, as JSON. */
+  async change(number: number): Promise<number> {
     const ip = `10.${(number >> 8) & 255}.${number & 255}.7`;
     const now = new Date().toISOString().replace(/\.\d+/, "");
     const status = {
@@ -51,7 +51,8 @@ export class SimulatedPods {
       ),
     };
     const place = { namespace, name: podName(number), subresource: "status" };
-    await this.#api.patch(PODS, place, { status }, "strategic");
+    const answer = await this.#api.patch(PODS, place, { status }, "strategic");
+    return JSON.stringify({ status }).length + JSON.stringify(answer).length;
   }
 }
 
