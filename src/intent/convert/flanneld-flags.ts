@@ -75,6 +75,9 @@ const interfaceOrAddress = (value: string) =>
     ? interfaceNameProblem(value)
     : undefined;
 
+const serverProblem = (value: string) =>
+  URL.canParse(value) && /^https?:$/.test(new URL(value).protocol) ? undefined : "it is not https://ADDRESS:PORT";
+
 const defaultSubnetFile = "/run/flannel/subnet.env";
 
 /** Flags of flanneld, v0.7 to v0.27 (its Documentation/configuration.md and --help). */
@@ -101,7 +104,8 @@ const handlers: Readonly<Record<string, Handler>> = {
     ledger.note(subject, "carried", "--ip-masq");
   }),
   "kube-subnet-mgr": boolean((on, { ledger, subject }) => {
-    if (on) ledger.note(subject, "covered", "Twill's manifest keeps its state in Kubernetes, subnets by podCIDR");
+    if (on)
+      ledger.note(subject, "covered", "Twill's agents take their Nodes' podCIDRs, and write Flannel's annotations");
     else ledger.refuse(subject, withoutKubernetes, leasedAnew);
   }),
   "net-config-path": note("covered", "net-conf.json is read from the ConfigMap, wherever flanneld had it mounted"),
@@ -125,16 +129,13 @@ const handlers: Readonly<Record<string, Handler>> = {
   "set-node-network-unavailable": boolean((on, { ledger, subject }) =>
     ledger.note(
       subject,
-      on ? "left-out" : "covered",
-      "Twill leaves the condition NetworkUnavailable alone today; only a cloud's route controller sets it",
+      on ? "covered" : "left-out",
+      on
+        ? "Twill keeps the condition NetworkUnavailable of its Node"
+        : "Twill keeps the condition NetworkUnavailable of its Node: pods are not scheduled to a node that cannot serve them",
     ),
   ),
-  "kube-api-url": ({ ledger, subject }) =>
-    ledger.note(
-      subject,
-      subject.value === "" ? "covered" : "left-out",
-      "Twill finds the API server by KUBERNETES_SERVICE_HOST and _PORT; set these in Twill's manifest if it must be this one",
-    ),
+  "kube-api-url": same("api-server", serverProblem, "the API server is found by KUBERNETES_SERVICE_HOST and _PORT"),
   "kubeconfig-file": note("left-out", "Twill's manifest uses its service account"),
   "kube-annotation-prefix": ({ ledger, subject, value }) => {
     if (value === "flannel.alpha.coreos.com" || value === "")
@@ -142,7 +143,7 @@ const handlers: Readonly<Record<string, Handler>> = {
     ledger.note(
       subject,
       "left-out",
-      "Twill reads and writes flannel.alpha.coreos.com/: beside running flannelds of this prefix it would see no node",
+      "Twill's agents read and write annotations of flannel.alpha.coreos.com/: flannelds of this prefix and they do not see each other",
     );
   },
   "use-multi-cluster-cidr": note(
