@@ -12,7 +12,7 @@ export const agentFlags = {
   nodeName: optional("name of this node in the cluster (default: the host name)", "NAME"),
   datastore: text(
     defaultDatastore,
-    "where the cluster's state lives: embedded:FILE, or kubernetes: (docs/configuration.md)",
+    "where the cluster's state lives: embedded:FILE; kubernetes: in a pod, kubernetes:KUBECONFIG elsewhere",
     "URL",
   ),
   apiServer: optional(
