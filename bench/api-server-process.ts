@@ -188,11 +188,7 @@ async function oneAgent(kubeconfig: string, nodes: SimulatedNodes): Promise<void
   row("… its processor time", `${(share * 100).toFixed(2)} % of a core`);
   row("a pod changes: its own node's request and answer", kilobytes(summarize(bytes).p50));
   // One watch is the API server's own, for its admission plugins.
-  row(
-    "… watches of Pods by agents, and so bytes for other nodes",
-    String(after.podWatches - 1),
-    after.podWatches === 1,
-  );
+  row("… watches of Pods by agents, and so bytes for other nodes", String(podWatches - 1), podWatches === 1);
   await agent.stop();
   for (const pod of pods) pod.close();
 }
