@@ -5,6 +5,9 @@ export const NODES = "nodes";
 export const CONFIG = "config";
 /** Of kind CONFIG: net-conf.json as it was written. */
 export const NETWORK = "network";
+/** What the cluster goes to (docs/design/live-switch.md): one object, changed by compare-and-swap. */
+export const SWITCH = "switch";
+export const TARGET = "target";
 /** What all agents share and nobody else: one object, the key by which they measure each other. */
 export const SECRETS = "secrets";
 export const PEER_KEY = "peer-key";

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { backendOf } from "../../src/backend/registry.ts";
 import type { Clock } from "../../src/base/clock.ts";
@@ -8,15 +9,19 @@ import type { Problem } from "../../src/base/problem.ts";
 import type { Random } from "../../src/base/random.ts";
 import { Compiler } from "../../src/compile/compiler.ts";
 import { decodeLease, encodeLease } from "../../src/intent/flannel/lease.ts";
+import { sameNetwork } from "../../src/intent/flannel/net-conf.ts";
+import { openEchoSocket } from "../../src/kernel/echo-socket.ts";
 import type { Ethtool } from "../../src/kernel/ethtool.ts";
 import type { Nft } from "../../src/kernel/nft.ts";
 import type { Poller } from "../../src/kernel/poller.ts";
 import type { Rtnl, RtnlEvent } from "../../src/kernel/rtnl.ts";
 import { kernelSysctls } from "../../src/kernel/sysctl.ts";
+import type { ConfigId } from "../../src/model/live-switch.ts";
 import type { ClusterNetwork, Lease } from "../../src/model/network.ts";
 import type { LocalNode, Underlay } from "../../src/model/node.ts";
-import { type NodeState, problemsOf } from "../../src/model/node-state.ts";
+import { type NodeState, type OwnState, problemsOf } from "../../src/model/node-state.ts";
 import { rangeList } from "../../src/model/ranges.ts";
+import type { ChangeStatus } from "../../src/model/status.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
 import { configPlace } from "../../src/store/kubernetes/url.ts";
 import { Reflector } from "../../src/store/reflector.ts";
@@ -41,6 +46,10 @@ import type { Pods } from "./pods.ts";
 import { problemOf, undecodableProblems } from "./problem-of.ts";
 import { StoreHealth } from "./store-health.ts";
 import type { SubnetSource } from "./subnet-source.ts";
+import { unconfirmed } from "./switch/confirmation.ts";
+import { offeredLeases } from "./switch/offered-leases.ts";
+import { PositionFile } from "./switch/position-file.ts";
+import { type InForce, Switcher } from "./switch/switcher.ts";
 import { SysctlLedger } from "./sysctl-ledger.ts";
 import { UnderlayFinder } from "./underlay-finder.ts";
 
@@ -63,6 +72,16 @@ export interface AgentParts {
 
 const day = 24 * 3600;
 const renewEveryMs = 10 * 60_000;
+/** After a look at the kernel that found it otherwise. */
+const unconfirmedMs = 500;
+
+const underlayFilter = (device: string) => ["ipv4", "conf", device, "rp_filter"];
+const looseFilter = "2";
+
+const podMtuOf = ({ podMtu, podSendMtu }: OwnState) => ({
+  podMtu,
+  ...(podSendMtu === undefined ? {} : { podSendMtu }),
+});
 
 /**
  * One node's agent: from what the datastore and the kernel say to what the kernel should be. Every input only marks the
@@ -71,6 +90,8 @@ const renewEveryMs = 10 * 60_000;
 export class Agent {
   readonly #parts: AgentParts;
   readonly #source: NetworkSource;
+  readonly #switcher: Switcher;
+  readonly #sysctls: SysctlLedger;
   readonly #nodes: Reflector<Lease>;
   readonly #compiler: Compiler;
   readonly #subnets: SubnetSource;
@@ -86,6 +107,7 @@ export class Agent {
   #dirty = false;
   #stopped = false;
   #claimedFor: ClusterNetwork | undefined;
+  #sendsBy: ConfigId | undefined;
   #waitingFor: readonly string[] = ["the first look at the cluster"];
   /** The kernel would refuse one write after the other; this says why, once. */
   readonly #lacking = missingCapabilities();
@@ -103,7 +125,8 @@ export class Agent {
     makeFolder(join(options.stateDir, "cache"), 0o700);
     // The configuration is kept at once: it changes rarely, and the last good one is needed when the next is not.
     const [nodesCache, configCache] = [cache("nodes"), cache("config", { quiet: 0 })];
-    this.#caches = [nodesCache, configCache];
+    const switchCache = cache("switch", { quiet: 0 });
+    this.#caches = [nodesCache, configCache, switchCache];
 
     const place = configPlace(options.datastore);
     const named = place === undefined ? {} : { name: place };
@@ -128,7 +151,10 @@ export class Agent {
       log,
       cache: nodesCache,
       onChange: (deltas) => {
-        for (const { name } of deltas) this.#compiler.mark(name);
+        for (const { name } of deltas) {
+          this.#compiler.mark(name);
+          this.#switcher.heard(name);
+        }
         if (deltas.some((delta) => delta.name === options.nodeName)) this.#advertiser.recheck();
         this.#mark();
       },
@@ -138,7 +164,21 @@ export class Agent {
       },
       onUndecodable: update,
     });
-    this.#compiler = new Compiler(this.#nodes);
+    this.#switcher = new Switcher({
+      store,
+      source: this.#source,
+      leases: this.#nodes,
+      node: options.nodeName,
+      boot: readFileSync(options.bootIdFile, "utf8").trim(),
+      file: new PositionFile(join(options.stateDir, "position.json"), options.allowExtensionCommands),
+      cache: switchCache,
+      openEcho: () => openEchoSocket(random.below(0x10000)),
+      clock,
+      random,
+      log,
+      onChange: update,
+    });
+    this.#compiler = new Compiler(offeredLeases(this.#nodes, () => this.#switcher.inForce?.id));
     this.#subnets = this.#subnetSource(update);
     this.#advertiser = new Advertiser({
       store,
@@ -154,12 +194,13 @@ export class Agent {
       this.#advertiser.recheck();
       this.#mark();
     });
+    this.#sysctls = new SysctlLedger(sysctls, join(options.stateDir, "sysctls.json"));
     this.#dataplane = new Dataplane({
       rtnl: parts.rtnl,
       nft: parts.nft,
       ethtool: parts.ethtool,
       poller: parts.poller,
-      sysctls: new SysctlLedger(sysctls, join(options.stateDir, "sysctls.json")),
+      sysctls: this.#sysctls,
       clock,
       log,
       onEvent: (event) => this.#onKernelEvent(event),
@@ -191,6 +232,13 @@ export class Agent {
   get source(): NetworkSource {
     return this.#source;
   }
+  /** By which the node works; what is written may be another, on its way or refused. */
+  get network(): ClusterNetwork | undefined {
+    return this.#switcher.inForce?.sends ?? this.#switcher.preview ?? this.#source.network;
+  }
+  get change(): ChangeStatus | undefined {
+    return this.#switcher.status;
+  }
   get dataplane(): Dataplane {
     return this.#dataplane;
   }
@@ -206,6 +254,7 @@ export class Agent {
     return [
       ...(rejected === undefined ? [] : [rejectedProblem(this.#source, rejected)]),
       ...this.#source.warnings,
+      ...this.#switcher.problems,
       ...(this.#underlay.error === undefined ? [] : [problemOf("underlay", this.#underlay.error, "UnderlayMissing")]),
       ...undecodableProblems(this.#nodes.undecodable),
       ...this.#subnets.problems,
@@ -229,7 +278,7 @@ export class Agent {
     this.#subnets.stop();
     this.#advertiser.stop();
     this.#parts.kubernetes?.stop();
-    await Promise.all([this.#nodes.close(), this.#source.close(), this.#extension?.idle()]);
+    await Promise.all([this.#nodes.close(), this.#source.close(), this.#switcher.stop(), this.#extension?.idle()]);
     await Promise.all(this.#caches.map((cache) => cache.flush()));
     await this.#parts.store.close();
   }
@@ -250,9 +299,11 @@ export class Agent {
 
   #update(): void {
     const waiting = [...this.#lacking];
-    const network = this.#source.network;
-    if (network === undefined) waiting.push(`a valid network configuration from ${this.#source.name}`);
-    else this.#advance(network, waiting);
+    this.#switcher.update();
+    const { inForce, preview } = this.#switcher;
+    if (inForce !== undefined) this.#advance(inForce, waiting);
+    else if (preview !== undefined) this.#join(preview, waiting);
+    else waiting.push(`a valid network configuration from ${this.#source.name}`);
     this.#waitingFor = waiting;
     this.#parts.pods.setReady(waiting);
     if (waiting.length === 0) this.#files.installConflist();
@@ -260,7 +311,7 @@ export class Agent {
       waitingFor: waiting,
       problems: this.problems.filter(({ subject }) => !this.#isOthers(subject)),
       subnets: this.#subnets.subnets,
-      backend: network?.backend.type,
+      backend: (inForce?.sends ?? preview)?.backend.type,
     });
   }
 
@@ -271,45 +322,92 @@ export class Agent {
     return subject === "nodes" || this.#nodes.get(name) !== undefined || this.#nodes.undecodable.has(name);
   }
 
+  /** A node that has not joined the cluster tells the others that it is there, and does nothing else. */
+  #join(network: ClusterNetwork, waiting: string[]): void {
+    waiting.push("the other nodes to know of this one");
+    const local = this.#local([network], waiting);
+    if (local !== undefined) this.#advertise(network, local);
+  }
+
   /** From the configuration to the kernel; each return says in `waiting` what is missing. */
-  #advance(network: ClusterNetwork, waiting: string[]): void {
-    const { options, memory, pods, peers, kubernetes } = this.#parts;
-    const underlay = this.#underlay.find(rangeList(network).map(([family]) => family));
-    if (underlay === undefined) return void waiting.push(this.#underlay.error?.describe() ?? "an underlay interface");
+  #advance({ sends: network, receives, id }: InForce, waiting: string[]): void {
+    const { options, pods, peers } = this.#parts;
+    const local = this.#local([network, ...receives], waiting);
+    if (local === undefined) return;
+    this.#advertise(network, local);
+
+    if (this.#nodes.state === "starting") return void waiting.push("the list of nodes from the datastore");
+    if (this.#sendsBy !== id) for (const name of this.#nodes.objects().keys()) this.#compiler.mark(name);
+    this.#sendsBy = id;
+    const { state, change } = this.#compiler.update({ network, receives, local, masquerade: options.ipMasq });
+    // What pods may send shrinks before any route does, and grows after.
+    pods.setNetwork({ subnets: local.subnets, ...podMtuOf(state.own) });
+    const complete = this.#nodes.state !== "cached";
+    const tell = this.#switcher.isUnacknowledged;
+    const isNews = change.own !== undefined || change.peers.size > 0;
+    if (tell && complete && !isNews && this.#dataplane.isWritten) this.#acknowledge(state, network, local);
+    else this.#dataplane.change(change, { complete, tell });
+    if (network.backend.type === "extension") this.#extension?.change(change);
+    peers.change(change);
+    this.#files.writeSubnetEnv(network, state.own);
+    if (!this.#dataplane.synced) waiting.push("the kernel's state to be brought up to date");
+  }
+
+  /** Tells the others where this node stands, once its kernel is known to be so. */
+  #acknowledge(state: NodeState, network: ClusterNetwork, local: LocalNode): void {
+    const reason = unconfirmed(state, this.#parts.rtnl, this.#sysctls);
+    if (reason !== undefined) {
+      this.#parts.log.debug("the kernel is not at the node's position yet", { reason });
+      setTimeout(() => this.#mark(), unconfirmedMs);
+      return;
+    }
+    this.#switcher.acknowledge();
+    if (this.#switcher.isSettled) this.#sysctls.giveBack(underlayFilter(local.underlay.device), looseFilter);
+    this.#advertise(network, local);
+  }
+
+  /** This node as the configurations concern it. Undefined: `waiting` says what is missing. */
+  #local(networks: readonly [ClusterNetwork, ...ClusterNetwork[]], waiting: string[]): LocalNode | undefined {
+    const { options, memory } = this.#parts;
+    const [network] = networks;
+    const families = new Set(networks.flatMap((each) => rangeList(each).map(([family]) => family)));
+    const underlay = this.#underlay.find([...families].sort());
+    if (underlay === undefined) {
+      waiting.push(this.#underlay.error?.describe() ?? "an underlay interface");
+      return undefined;
+    }
     const command = network.backend.type === "extension" ? network.backend.preStartup : undefined;
     const preStartupOutput = command === undefined ? undefined : this.#extension?.preStartup(command);
-    if (command !== undefined && preStartupOutput === undefined)
-      return void waiting.push("PreStartupCommand of backend extension");
+    if (command !== undefined && preStartupOutput === undefined) {
+      waiting.push("PreStartupCommand of backend extension");
+      return undefined;
+    }
 
-    if (this.#claimedFor !== network) {
+    if (this.#claimedFor === undefined || !sameNetwork(this.#claimedFor, network)) {
       this.#claimedFor = network;
       this.#subnets.setNetwork(network);
     }
     const { subnets, waitingFor } = this.#subnets;
     waiting.push(...waitingFor);
-    if (subnets.length === 0) return;
+    if (subnets.length === 0) return undefined;
     if (subnets.join() !== memory.file.subnets.join())
       this.#files.attempt("node.json", () => memory.setSubnets(subnets));
-
-    const local: LocalNode = {
+    return {
       name: options.nodeName,
       subnets,
       underlay,
-      macs: this.#macs(network),
+      macs: Object.assign({}, ...networks.map((each) => this.#macs(each))),
       ...(preStartupOutput === undefined ? {} : { preStartupOutput }),
     };
-    // Before the Node is known, so is not the address that its administrator wants.
-    if (kubernetes === undefined || kubernetes.nodes.known)
-      this.#advertiser.set(ownLease(network, local, options, memory, kubernetes?.nodes.own?.overwritten));
+  }
 
-    if (this.#nodes.state === "starting") return void waiting.push("the list of nodes from the datastore");
-    const { state, change } = this.#compiler.update({ network, local, masquerade: options.ipMasq });
-    this.#dataplane.change(change, { complete: this.#nodes.state !== "cached" });
-    if (network.backend.type === "extension") this.#extension?.change(change);
-    peers.change(change);
-    this.#files.writeSubnetEnv(network, state.own);
-    pods.setNetwork({ subnets, podMtu: state.own.podMtu });
-    if (!this.#dataplane.synced) waiting.push("the kernel's state to be brought up to date");
+  #advertise(network: ClusterNetwork, local: LocalNode): void {
+    const { options, memory, kubernetes } = this.#parts;
+    // Before the Node is known, so is not the address that its administrator wants.
+    if (kubernetes !== undefined && !kubernetes.nodes.known) return;
+    const standing = this.#switcher.standing((each) => backendOf(each.backend).advertise(each.backend, each, local));
+    const lease = ownLease(network, local, options, memory, kubernetes?.nodes.own?.overwritten);
+    this.#advertiser.set(standing === undefined ? lease : { ...lease, standing });
   }
 
   #subnetSource(onChange: () => void): SubnetSource {
@@ -320,7 +418,7 @@ export class Agent {
     return new ClaimedSubnets({
       store,
       holder: { node: options.nodeName, id: memory.file.identity },
-      readNetwork: () => this.#source.read(),
+      readNetwork: () => this.#readNetwork(),
       previous,
       renewMarginSeconds: options.subnetLeaseRenewMargin * 60,
       inUse: (subnet) => pods.uses(subnet),
@@ -335,6 +433,11 @@ export class Agent {
   #kubeletIsHere(): boolean {
     const kubelet = this.#parts.kubernetes?.nodes.own?.kubelet ?? [];
     return kubelet.length > 0 && this.#parts.rtnl.addresses().some(({ address }) => kubelet.includes(address));
+  }
+
+  /** What subnets are claimed from now. */
+  async #readNetwork(): Promise<ClusterNetwork> {
+    return this.#claimedFor ?? this.#source.read();
   }
 
   #macs(network: ClusterNetwork): Record<string, Mac> {

@@ -24,7 +24,7 @@ export interface DataplaneOptions {
   readonly log: Log;
   /** Each change in the kernel, ours too, before it is answered. */
   readonly onEvent: (event: RtnlEvent) => void;
-  /** After a flush whose outcome differs from that of the one before. */
+  /** After a flush whose outcome differs from that of the one before, and after the first one behind a `change` to be told of. */
   readonly onChange: () => void;
 }
 
@@ -50,6 +50,7 @@ export class Dataplane {
   #failure: Problem | undefined;
   #tableFailure: Problem | undefined;
   #tableDirty = false;
+  #untold = false;
   #started = false;
   #masquerade: Masquerade | undefined;
   #lastSync: number | undefined;
@@ -95,8 +96,17 @@ export class Dataplane {
     return this.#writes;
   }
 
-  /** `complete: false`: the other nodes are known from a cache only, so nothing in the kernel is removed. */
-  change(change: StateChange, options: { readonly complete: boolean }): void {
+  /** All that was wanted has been written, as far as the kernel took it. */
+  get isWritten(): boolean {
+    return this.#due === Number.POSITIVE_INFINITY && !this.#tableDirty && this.#failure === undefined;
+  }
+
+  /**
+   * `complete: false`: the other nodes are known from a cache only, so nothing in the kernel is removed. `tell`: the caller
+   * wants to know when it is written, whatever came of it.
+   */
+  change(change: StateChange, options: { readonly complete: boolean; readonly tell?: boolean }): void {
+    if (options.tell === true) this.#untold = true;
     this.#reconciler.setDesired(render(change), options);
     if (change.own !== undefined) this.#setMasquerade(change.own.masquerade);
     this.#started = true;
@@ -148,7 +158,9 @@ export class Dataplane {
       this.#schedule(retryMs);
     }
     if (this.#tableDirty) this.#applyTable();
-    if (before !== JSON.stringify(this.problems) || wasSynced !== this.synced) this.#options.onChange();
+    const told = before === JSON.stringify(this.problems) && wasSynced === this.synced && !this.#untold;
+    this.#untold = false;
+    if (!told) this.#options.onChange();
   }
 
   #applyTable(): void {

@@ -23,6 +23,13 @@ export interface NetworkSource {
   readonly rejected: TwillError | undefined;
   /** Valid, but most likely not meant so. */
   readonly warnings: readonly Problem[];
+  /**
+   * What is written is meant for the cluster: always where all nodes read one text; where each has a file of its own, only
+   * once somebody changed it, for a stale copy on one node must not lead the others back.
+   */
+  readonly isMeant: boolean;
+  /** What is written is the cluster's target now. */
+  adopted(): void;
   /** As it is stored now. @throws TwillError `unavailable`, or `invalid`. */
   read(): Promise<ClusterNetwork>;
   close(): Promise<void>;
@@ -86,6 +93,8 @@ export function storedNetwork(store: Datastore, cache: SnapshotCache, options: N
     get warnings() {
       return warnings;
     },
+    isMeant: true,
+    adopted() {},
     async read() {
       const stored = await store.get(CONFIG, NETWORK);
       if (stored === undefined) throw missing(name);
@@ -112,6 +121,7 @@ export class FileNetwork implements NetworkSource {
   #network: ClusterNetwork | undefined;
   #rejected: TwillError | undefined;
   #warnings: readonly Problem[] = [];
+  #edited = false;
 
   constructor(path: string, lastGood: string, options: NetworkSourceOptions) {
     this.name = path;
@@ -139,6 +149,13 @@ export class FileNetwork implements NetworkSource {
   }
   get warnings(): readonly Problem[] {
     return this.#warnings;
+  }
+  get isMeant(): boolean {
+    return this.#edited;
+  }
+
+  adopted(): void {
+    this.#edited = false;
   }
 
   read(): Promise<ClusterNetwork> {
@@ -182,6 +199,8 @@ export class FileNetwork implements NetworkSource {
       });
       this.#warnings = warnings;
       this.#rejected = undefined;
+      const before = readIfExists(this.#lastGood);
+      if (before !== undefined && before !== text) this.#edited = true;
       writeAtomically(this.#lastGood, text, { mode: 0o600 });
     } catch (error) {
       if (!isCode(error, "invalid"))

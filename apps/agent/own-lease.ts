@@ -27,5 +27,6 @@ export function ownLease(
     ...backendOf(network.backend).advertise(network.backend, network, local),
     underlays: attached,
     ...(options.peerPort === 0 ? {} : { peerPort: options.peerPort }),
+    underlayMtu: local.underlay.mtu,
   };
 }

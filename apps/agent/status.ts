@@ -20,8 +20,7 @@ export interface StatusSources {
 /** What this agent knows and measured, from the parts that know it. */
 export function statusOf(sources: StatusSources): AgentStatus {
   const { options, agent, pods, now, startedAt } = sources;
-  const { source, state, underlay, storeHealth, dataplane } = agent;
-  const { network } = source;
+  const { source, network, change, state, underlay, storeHealth, dataplane } = agent;
   return {
     node: options.nodeName,
     version,
@@ -37,6 +36,7 @@ export function statusOf(sources: StatusSources): AgentStatus {
             source: source.name,
             ...(source.rejected === undefined ? {} : { rejected: source.rejected.describe() }),
           },
+    ...(change === undefined ? {} : { change }),
     underlay:
       underlay === undefined
         ? undefined

@@ -1,4 +1,4 @@
-import type { AgentStatus, NodeStatus, Reachability } from "../../src/model/status.ts";
+import type { AgentStatus, ChangeStatus, NodeStatus, Reachability } from "../../src/model/status.ts";
 import { age, formatTable, milliseconds } from "./table.ts";
 
 export interface Paint {
@@ -29,6 +29,7 @@ export function statusText(status: AgentStatus, now: number, colours: Paint): st
       lines.push(colours.bad(`  the newest configuration is invalid and not in force: ${status.network.rejected}`));
     }
   }
+  if (status.change !== undefined) lines.push(...changeLines(status.change, colours));
   if (status.underlay !== undefined) {
     lines.push(
       `underlay: ${status.underlay.device} ${status.underlay.addresses.join(", ")}, MTU ${status.underlay.mtu}`,
@@ -65,6 +66,25 @@ export function statusText(status: AgentStatus, now: number, colours: Paint): st
   lines.push("", nodeTable(status.nodes, now, colours).trimEnd());
   return `${lines.join("\n")}\n`;
 }
+
+/** A change of the configuration that is under way, or refused. */
+function changeLines({ to, sends, stage, waitingFor, away, refused }: ChangeStatus, colours: Paint): readonly string[] {
+  if (refused.length > 0)
+    return refused.map((reason) => colours.bad(`  the configuration as written is refused: ${reason}`));
+  const waits = waitingFor.map(({ node, seconds }) => `${node} (${age(seconds * 1000)})`);
+  return [
+    `change: to ${to}, ${stageText[stage]}; this node sends by ${sends}`,
+    ...(waits.length > 0 ? [colours.warn(`  waiting for ${waits.join(", ")}`)] : []),
+    ...(away.length > 0 ? [`  not waiting for ${away.join(", ")}: away`] : []),
+  ];
+}
+
+const stageText: Readonly<Record<ChangeStatus["stage"], string>> = {
+  offer: "until this node has heard of it",
+  accept: "until all nodes receive by it, too",
+  send: "until all nodes send by it",
+  done: "done here",
+};
 
 function nodeTable(nodes: readonly NodeStatus[], now: number, colours: Paint): string {
   return formatTable(

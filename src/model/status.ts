@@ -12,6 +12,8 @@ export interface AgentStatus {
   /** What keeps it from being ready. Empty when ready. */
   readonly waitingFor: readonly string[];
   readonly network: NetworkStatus | undefined;
+  /** Absent: no change of the configuration is under way. */
+  readonly change?: ChangeStatus;
   readonly underlay:
     | { readonly device: string; readonly mtu: number; readonly addresses: readonly Address[] }
     | undefined;
@@ -31,6 +33,22 @@ export interface AgentStatus {
   readonly nodes: readonly NodeStatus[];
   readonly problems: readonly Problem[];
   readonly kernel: { readonly writes: Readonly<Record<string, number>>; readonly lastSync: number | undefined };
+}
+
+/** A change of the cluster's configuration, as this node takes part in it. */
+export interface ChangeStatus {
+  readonly epoch: number;
+  /** In words, as are the others: "host-gw, 10.244.0.0/16". */
+  readonly to: string;
+  /** By what the node still receives, beside. */
+  readonly from: readonly string[];
+  readonly sends: string;
+  readonly stage: "offer" | "accept" | "send" | "done";
+  readonly waitingFor: readonly { readonly node: string; readonly seconds: number }[];
+  /** Nodes that are not waited for: their machines are not there. */
+  readonly away: readonly string[];
+  /** Why the configuration as written is not the target. */
+  readonly refused: readonly string[];
 }
 
 export interface NetworkStatus {

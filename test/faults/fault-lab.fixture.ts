@@ -6,7 +6,10 @@ import { labVariable, readRecord } from "../../lab/directory.ts";
 import { controlSocket } from "../../lab/init.ts";
 import { enterFromHost } from "../../lab/namespaces.ts";
 import { works } from "../../lab/probe/result.ts";
+import { decodeLease } from "../../src/intent/flannel/lease.ts";
+import { decodeSwitchTarget, type SwitchTarget } from "../../src/intent/flannel/switch-target.ts";
 import { O_RDONLY, openFile } from "../../src/kernel/file.ts";
+import type { Lease } from "../../src/model/network.ts";
 import type { AgentStatus } from "../../src/model/status.ts";
 import { openDatastore } from "../../src/store/open.ts";
 import { dist, type Ran, TestLab } from "../lab/support.ts";
@@ -133,6 +136,27 @@ export class FaultLab extends TestLab {
     } finally {
       await store.close();
     }
+  }
+
+  async #stored(kind: string): Promise<Uint8Array[]> {
+    const store = await openDatastore(this.datastore);
+    try {
+      return (await store.list(kind)).objects.map(({ value }) => value);
+    } finally {
+      await store.close();
+    }
+  }
+
+  /** What the nodes tell each other. */
+  async leases(): Promise<Lease[]> {
+    return (await this.#stored("nodes")).map((value) => decodeLease(value));
+  }
+
+  /** What the cluster goes to. */
+  async target(): Promise<SwitchTarget> {
+    const [value] = await this.#stored("switch");
+    if (value === undefined) throw new Error("there is no target");
+    return decodeSwitchTarget(value);
   }
 
   /** @returns one line for each path that does not work within `settle` seconds. */

@@ -30,7 +30,7 @@ const steps: readonly Step[] = [
   {
     to: "another port",
     config: { ...ipv4, Backend: { ...vxlan, VNI: 7, Port: 4789 } },
-    has: [/flannel\.7 .*dstport 4789/],
+    has: [/flannel\.7b .*dstport 4789/],
     hasNot: [/dstport 8472/],
   },
   {

@@ -1,8 +1,8 @@
-import { encodeSockaddr } from "../../src/kernel/sockaddr.ts";
 import { type Address, familyOf } from "../../src/base/address.ts";
 import { EINPROGRESS } from "../../src/kernel/errno.ts";
 import { closeFile } from "../../src/kernel/file.ts";
 import { inNetns } from "../../src/kernel/netns.ts";
+import { encodeSockaddr } from "../../src/kernel/sockaddr.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -12,9 +12,11 @@ import {
   MSG_DONTWAIT,
   openSocket,
   SO_ERROR,
+  SO_RCVBUFFORCE,
   SOCK_DGRAM,
   SOCK_STREAM,
   SOL_SOCKET,
+  setOption,
   socketName,
   tryAccept,
   tryConnect,
@@ -35,6 +37,10 @@ export interface Outcome {
   readonly name: string;
   readonly datagramsSent: number;
   readonly datagramsLost: number;
+  /** Numbers of the first few: one a millisecond. */
+  readonly lost: readonly number[];
+  /** Of datagrams, bytes. */
+  readonly lengths: readonly number[];
   readonly bytesSent: number;
   readonly bytesReceived: number;
   /** errno of the stream; 0: it lives. */
@@ -43,13 +49,31 @@ export interface Outcome {
 
 const chunk = new Uint8Array(1000).fill(0x74);
 
+/** include/uapi/linux/in.h. */
+const IPPROTO_IP = 0;
+const IP_MTU_DISCOVER = 10;
+const IP_PMTUDISC_DO = 2;
+const IP_MTU = 14;
+const EMSGSIZE = 90;
+/** IPv4 and UDP headers, bytes. */
+const headers = 28;
+/** What the receiving process cannot take at once must not count as lost on the way. Bytes. */
+const patience = 16 << 20;
+
+export interface TrafficOptions {
+  /** Datagrams are as long as the sender's path allows at the moment, and must not be fragmented. IPv4 only. */
+  readonly fullSize?: boolean;
+}
+
 /** One datagram a millisecond, numbered, and one TCP stream, from one place to another. */
 class Flow {
+  readonly #fullSize: boolean;
   readonly #pair: Pair;
   readonly #udp: readonly [number, number];
   readonly #tcp: number;
   readonly #listener: number;
   readonly #seen = new Set<number>();
+  readonly #lengths = new Set<number>();
   readonly #buffer = new Uint8Array(65536);
   #accepted = -1;
   #sent = 0;
@@ -57,8 +81,9 @@ class Flow {
   #bytesReceived = 0;
   #streamError = 0;
 
-  constructor(pair: Pair) {
+  constructor(pair: Pair, { fullSize = false }: TrafficOptions) {
     this.#pair = pair;
+    this.#fullSize = fullSize;
     const domain = familyOf(pair.source) === 4 ? AF_INET : AF_INET6;
     const open = (netns: number, type: number) =>
       inNetns(netns, () => openSocket(domain, type, 0, { nonBlocking: true }));
@@ -67,6 +92,8 @@ class Flow {
     bindSocket(sender, encodeSockaddr(pair.source, 0));
     bindSocket(receiver, encodeSockaddr(pair.destination, 0));
     tryConnect(sender, socketName(receiver));
+    setOption(receiver, SOL_SOCKET, SO_RCVBUFFORCE, patience);
+    if (fullSize) setOption(sender, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO);
     this.#listener = open(pair.to, SOCK_STREAM);
     bindSocket(this.#listener, encodeSockaddr(pair.destination, 0));
     listenSocket(this.#listener, 1);
@@ -77,19 +104,29 @@ class Flow {
   }
 
   send(): void {
-    const number = new Uint8Array(4);
-    new DataView(number.buffer).setUint32(0, this.#sent);
-    this.#sent++;
-    trySend(this.#udp[0], number);
+    this.#sendDatagram();
     if (this.#accepted < 0) return;
     const result = trySend(this.#tcp, chunk);
     if (result > 0) this.#bytesSent += result;
   }
 
+  /** The kernel says what fits, and says so anew when it changed meanwhile. */
+  #sendDatagram(): void {
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const length = this.#fullSize ? getOption(this.#udp[0], IPPROTO_IP, IP_MTU) - headers : 4;
+      const datagram = new Uint8Array(length);
+      new DataView(datagram.buffer).setUint32(0, this.#sent);
+      if (trySend(this.#udp[0], datagram) === -EMSGSIZE) continue;
+      this.#lengths.add(length);
+      break;
+    }
+    this.#sent++;
+  }
+
   receive(): void {
     for (;;) {
       const length = tryReceive(this.#udp[1], this.#buffer, MSG_DONTWAIT);
-      if (length !== 4) break;
+      if (length < 4) break;
       this.#seen.add(new DataView(this.#buffer.buffer).getUint32(0));
     }
     if (this.#accepted < 0) this.#accepted = tryAccept(this.#listener);
@@ -104,12 +141,26 @@ class Flow {
     return this.#seen.size === this.#sent && this.#bytesReceived === this.#bytesSent;
   }
 
+  /** Numbers of the first few that did not arrive. */
+  #firstLost(): number[] {
+    const lost: number[] = [];
+    for (let number = 0; number < this.#sent && lost.length < 5; number++)
+      if (!this.#seen.has(number)) lost.push(number);
+    return lost;
+  }
+
+  get lostSoFar(): number {
+    return this.#sent - this.#seen.size;
+  }
+
   finish(): Outcome {
     for (const fd of [...this.#udp, this.#tcp, this.#listener, this.#accepted]) if (fd >= 0) closeFile(fd);
     return {
       name: this.#pair.name,
       datagramsSent: this.#sent,
       datagramsLost: this.#sent - this.#seen.size,
+      lost: this.#firstLost(),
+      lengths: [...this.#lengths].sort(),
       bytesSent: this.#bytesSent,
       bytesReceived: this.#bytesReceived,
       streamError: this.#streamError,
@@ -124,8 +175,8 @@ export class Traffic {
   readonly #started = performance.now();
   #ticks = 0;
 
-  constructor(pairs: readonly Pair[]) {
-    this.#flows = pairs.map((pair) => new Flow(pair));
+  constructor(pairs: readonly Pair[], options: TrafficOptions = {}) {
+    this.#flows = pairs.map((pair) => new Flow(pair, options));
     this.#timer = setInterval(() => this.#tick(), 1);
   }
 
@@ -135,6 +186,11 @@ export class Traffic {
     for (let count = 0; count < due; count++) for (const flow of this.#flows) flow.send();
     this.#ticks = Math.floor(performance.now() - this.#started);
     for (const flow of this.#flows) flow.receive();
+  }
+
+  /** Sent and not arrived yet, of all flows: for finding the moment of a loss. */
+  get pending(): number {
+    return this.#flows.reduce((sum, flow) => sum + flow.lostSoFar, 0);
   }
 
   /** What was under way has two seconds to arrive. */

@@ -1,6 +1,6 @@
-import type { Address } from "../../src/base/address.ts";
-import type { Clock } from "../../src/base/clock.ts";
-import type { EchoSocket } from "../../src/kernel/echo-socket.ts";
+import type { Address } from "../../../src/base/address.ts";
+import type { Clock } from "../../../src/base/clock.ts";
+import type { EchoSocket } from "../../../src/kernel/echo-socket.ts";
 
 export interface AbsenceOptions {
   readonly open: () => EchoSocket;
