@@ -12,6 +12,7 @@ const invisible: ReadonlySet<FindingId> = new Set([
   "rp-filter",
   "wrong-interface",
 ]);
+const blocking: ReadonlySet<FindingId> = new Set(["conntrack-full", "neighbour-table-full"]);
 const symptoms: ReadonlySet<FindingId> = new Set(["path", "probe-stopped"]);
 const bystanders: ReadonlySet<FindingId> = new Set([
   "agent-away",
@@ -35,7 +36,10 @@ export function conclude(findings: readonly Finding[]): Finding[] {
       .filter(({ id, evidence }) => id === "agent-away" && evidence.some((line) => line.endsWith("no answer to ping")))
       .map(({ node }) => node),
   );
+  const deaf = new Set(all.filter(({ id }) => blocking.has(id)).map(({ node }) => node));
   return all.filter((finding) => {
+    // Who can open no connection hears nobody: that says nothing about the others.
+    if (finding.id === "agent-away" && finding.from !== undefined && deaf.has(finding.from)) return false;
     if (!symptoms.has(finding.id)) return true;
     const ends = finding.subject.split(" ");
     if (ends.some((end) => away.has(end))) return false;

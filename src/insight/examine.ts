@@ -88,6 +88,7 @@ async function silent(asker: Asker, node: string, { name, addresses }: KnownNode
       id: "agent-away",
       severity: "error",
       node: name,
+      from: node,
       subject: name,
       title: there ? `the agent of ${name} does not answer` : `${name} does not answer at all`,
       explanation: there

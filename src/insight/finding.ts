@@ -36,6 +36,8 @@ export interface Finding {
   readonly severity: "error" | "warning";
   /** Where it is to be mended. */
   readonly node: string;
+  /** Who saw it, where that is another node. */
+  readonly from?: string;
   /** What it is about, so that two nodes that see the same say it once: "route 10.244.3.0/24". */
   readonly subject: string;
   /** What is wrong, one sentence. */

@@ -53,6 +53,15 @@ export async function findWay(asker: Asker, node: string, entry: Entry, packet: 
         });
         return way({ to: "nowhere" });
       }
+      if (encapsulation === undefined && nodeAt(asker, nextHop) === undefined && nodeAt(asker, leaving.destination) === undefined) {
+        // Right with routes that somebody else spreads (a cloud's route table), and wrong without.
+        hops.push({
+          node: here,
+          place: "the wire",
+          text: `${nextHop} is no node: it must itself know the way to ${leaving.destination}`,
+          verdict: "unsure",
+        });
+      }
       here = next.name;
       from = { from: "wire", ...(encapsulation === undefined ? {} : { encapsulation }) };
       current = leaving;
