@@ -1,52 +1,62 @@
 import { distinct, type Finding, type FindingId } from "./finding.ts";
 
-/** Causes that no model of routes and rules shows, and for which a probe may vanish anywhere on these nodes' ways. */
-const invisible: ReadonlySet<FindingId> = new Set([
+const set = (...ids: readonly FindingId[]): ReadonlySet<FindingId> => new Set(ids);
+
+/** What a probe tells: a symptom, where one of the others is its cause. */
+const symptoms = set("path", "probe-stopped");
+/** Why a packet stops at a node by that node's own state. */
+const stopping = set(
   "address-conflict",
-  "checksum",
-  "conntrack-full",
-  "lease-stolen",
+  "fdb",
+  "firewall",
+  "forwarding",
   "mtu",
-  "neighbour-table-full",
+  "neighbour",
   "network-overlap",
+  "pod-device",
+  "route",
   "rp-filter",
-  "wrong-interface",
-]);
-const blocking: ReadonlySet<FindingId> = new Set(["conntrack-full", "neighbour-table-full"]);
-const symptoms: ReadonlySet<FindingId> = new Set(["path", "probe-stopped"]);
-const bystanders: ReadonlySet<FindingId> = new Set([
-  "agent-away",
-  "agent-not-ready",
-  "agent-problem",
-  "version",
-  "clock",
-  "dns",
-  "br-netfilter",
-]);
+  "tunnel",
+  "vtep-mac",
+);
+/** Why a packet is sent where it vanishes. */
+const misleading = set("fdb", "neighbour", "network-overlap", "route", "tunnel", "vtep-mac");
+/** Why packets vanish without a trace in any state that a model reads. */
+const swallowing = set("conntrack-full", "lease-stolen", "neighbour-table-full", "wrong-interface");
+/** Who has it can open no connection, and so hears nobody. */
+const deafening = set("conntrack-full", "neighbour-table-full");
 
 /**
- * What is told: a lost probe is a symptom, and where its cause was found the symptom is left out. What stops by a node's
- * state needs a cause on that node; what is lost without a word, one on either end that can do that.
+ * What is told. A symptom is left out where its cause was found, and only there: two faults at once are two causes, and the
+ * one that is not known must still show.
  */
 export function conclude(findings: readonly Finding[]): Finding[] {
   const all = distinct(findings);
-  const causes = all.filter(({ id }) => !symptoms.has(id) && !bystanders.has(id));
-  const away = new Set(
-    all
-      .filter(({ id, evidence }) => id === "agent-away" && evidence.some((line) => line.endsWith("no answer to ping")))
-      .map(({ node }) => node),
-  );
-  const deaf = new Set(all.filter(({ id }) => blocking.has(id)).map(({ node }) => node));
   return all.filter((finding) => {
-    // Who can open no connection hears nobody: that says nothing about the others.
-    if (finding.id === "agent-away" && finding.from !== undefined && deaf.has(finding.from)) return false;
-    if (!symptoms.has(finding.id)) return true;
-    const ends = finding.subject.split(" ");
-    if (ends.some((end) => away.has(end))) return false;
-    if (finding.id === "path") return !causes.some(({ node }) => node === finding.node);
-    return !causes.some(
-      ({ id, node, subject }) =>
-        invisible.has(id) && (ends.includes(node) || ends.some((end) => subject.split(" ").includes(end))),
-    );
+    const others = all.filter((other) => other !== finding);
+    if (symptoms.has(finding.id)) return !isExplained(finding, others);
+    if (finding.id === "agent-away") return !others.some(({ id, node }) => deafening.has(id) && node === finding.from);
+    if (finding.id === "mtu" && finding.peers !== undefined) {
+      // Measured between two nodes; one of them may have said why.
+      return !others.some(({ id, node, peers }) => id === "mtu" && peers === undefined && ends(finding).includes(node));
+    }
+    return true;
+  });
+}
+
+const ends = ({ node, from, peers = [] }: Finding): readonly string[] => [
+  node,
+  ...(from === undefined ? [] : [from]),
+  ...peers,
+];
+
+function isExplained(symptom: Finding, others: readonly Finding[]): boolean {
+  const concerned = ends(symptom);
+  return others.some(({ id, node, peers, evidence }) => {
+    if (!concerned.includes(node)) return false;
+    if (id === "agent-away") return evidence.some((line) => line.endsWith(": no answer to ping"));
+    if (symptom.id === "path" && stopping.has(id)) return node === symptom.node;
+    const onTheWay = peers === undefined || peers.some((peer) => concerned.includes(peer));
+    return swallowing.has(id) || (misleading.has(id) && onTheWay);
   });
 }

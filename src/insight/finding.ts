@@ -38,6 +38,8 @@ export interface Finding {
   readonly node: string;
   /** Who saw it, where that is another node. */
   readonly from?: string;
+  /** The other nodes, the ways to whom it concerns. Absent: all. */
+  readonly peers?: readonly string[];
   /** What it is about, so that two nodes that see the same say it once: "route 10.244.3.0/24". */
   readonly subject: string;
   /** What is wrong, one sentence. */

@@ -53,7 +53,11 @@ export async function findWay(asker: Asker, node: string, entry: Entry, packet: 
         });
         return way({ to: "nowhere" });
       }
-      if (encapsulation === undefined && nodeAt(asker, nextHop) === undefined && nodeAt(asker, leaving.destination) === undefined) {
+      if (
+        encapsulation === undefined &&
+        nodeAt(asker, nextHop) === undefined &&
+        nodeAt(asker, leaving.destination) === undefined
+      ) {
         // Right with routes that somebody else spreads (a cloud's route table), and wrong without.
         hops.push({
           node: here,

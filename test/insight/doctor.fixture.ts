@@ -7,7 +7,11 @@ export class Patient implements AsyncDisposable {
   readonly #addresses: ReadonlyMap<string, readonly string[]>;
   readonly #subnets: ReadonlyMap<string, readonly string[]>;
 
-  private constructor(lab: FaultLab, addresses: Map<string, readonly string[]>, subnets: Map<string, readonly string[]>) {
+  private constructor(
+    lab: FaultLab,
+    addresses: Map<string, readonly string[]>,
+    subnets: Map<string, readonly string[]>,
+  ) {
     this.lab = lab;
     this.#addresses = addresses;
     this.#subnets = subnets;

@@ -20,7 +20,13 @@ export function checkRoutes(facts: NodeFacts): Finding[] {
   return routes.flatMap((wanted): Finding[] => {
     const device = linkNamed(kernel, wanted.device);
     if (device === undefined || !device.up) return []; // that is the tunnel's, or the underlay's finding
-    const head = { id: "route", severity: "error", node, subject: wanted.destination } as const;
+    const head = {
+      id: "route",
+      severity: "error",
+      node,
+      peers: [wanted.peer],
+      subject: wanted.destination,
+    } as const;
     const is = (route: Route): boolean => route.gateway === wanted.gateway && route.device === device.index;
     const way = `${wanted.destination} via ${wanted.gateway} dev ${wanted.device}`;
     const there = kernel.routes.filter(
@@ -71,6 +77,7 @@ export function checkUnrouted({ node, agent, routes }: NodeFacts): Finding[] {
         id: "route",
         severity: "error",
         node,
+        peers: [peer],
         subject: missing.join(" "),
         title: `the agent has no way to pods of ${peer}`,
         explanation: "packets to these pods take the default route, or none",
@@ -141,6 +148,7 @@ export function checkTunnelEntries({ node, view, tunnels, neighbours, forwarding
       {
         ...head,
         id: "neighbour",
+        peers: [peer],
         subject: `${device} ${address}`,
         title: `the neighbour entry of ${peer} on ${device} is ${found?.mac === undefined ? "missing" : "wrong"}`,
         explanation: lost(peer),
@@ -159,6 +167,7 @@ export function checkTunnelEntries({ node, view, tunnels, neighbours, forwarding
       {
         ...head,
         id: "fdb",
+        peers: [peer],
         subject: `${device} ${mac}`,
         title: `the forwarding entry (FDB) of ${peer} on ${device} is ${found.length === 0 ? "missing" : "wrong"}`,
         explanation: lost(peer),

@@ -79,6 +79,8 @@ async function pathFindings(asker: Asker, facts: NodeFacts, peer: KnownNode, los
       id: stop === undefined ? "probe-stopped" : "path",
       severity: "error",
       node: stop?.node ?? facts.node,
+      from: facts.node,
+      peers: [peer.name],
       subject: `${facts.node} ${peer.name}`,
       title:
         stop === undefined
@@ -138,6 +140,7 @@ async function checkSize(
       id: "mtu",
       severity: "error",
       node: facts.node,
+      peers: [peer.name],
       subject: [facts.node, peer.name].sort().join(" "),
       title: `large packets between ${facts.node} and ${peer.name} are lost`,
       explanation:

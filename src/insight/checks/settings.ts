@@ -1,5 +1,5 @@
 import { familyOf } from "../../base/address.ts";
-import { baseOf, prefixFamily } from "../../base/prefix.ts";
+import { prefixFamily } from "../../base/prefix.ts";
 import type { NodeFacts } from "../facts.ts";
 import type { Finding } from "../finding.ts";
 import { linkNamed, nameOf } from "../kernel-view.ts";
@@ -59,7 +59,7 @@ export function checkForwarding(facts: NodeFacts): Finding[] {
 }
 
 /** Packets of peers that the reverse path filter drops: they come by one device, and the way back is another. */
-export function checkReversePath({ node, view, agent, routes, tunnels, lease }: NodeFacts): Finding[] {
+export function checkReversePath({ node, view, agent, lease }: NodeFacts): Finding[] {
   const { kernel } = view;
   const dropped = new Map<string, string[]>();
   const note = (device: string, line: string) => dropped.set(device, [...(dropped.get(device) ?? []), line]);
@@ -77,12 +77,6 @@ export function checkReversePath({ node, view, agent, routes, tunnels, lease }: 
         `${peer} (${address}): the way back is ${back.found === undefined ? back.reason : describeRoute(kernel, back.found)}`,
       );
     }
-  }
-  // Inside the tunnel: what a peer's pods send must be allowed to come by the device that leads to them.
-  for (const { peer, destination, device } of routes) {
-    const route = kernel.routes.find((one) => one.destination === destination);
-    if (route === undefined || !tunnels.some(({ name }) => name === device)) continue;
-    if (failsReversePath(kernel, baseOf(destination), device)) note(device, `pods of ${peer} (${destination})`);
   }
   return [...dropped].map(([device, evidence]) => ({
     id: "rp-filter",
