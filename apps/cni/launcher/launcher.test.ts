@@ -298,3 +298,22 @@ for (const { architecture, launcher } of launchers) {
     expect(JSON.parse(argument.stdout.toString())).toMatchObject({ code: 5 });
   });
 }
+
+test("an interrupted system call is made again, each of them", async () => {
+  const native = launchers.find(({ architecture }) => architecture === process.arch)?.launcher;
+  const netns = { ...variables("ADD"), CNI_NETNS: "/proc/self/ns/net" };
+  const interrupting = (call: string) => ["strace", "-f", "-o", "/dev/null", "-e", `inject=${call}:error=EINTR:when=1`];
+  for (const call of ["read", "openat", "sendmsg", "ppoll", "write"]) {
+    const frames: number[] = [];
+    serve((frame, peer) => {
+      frames.push(frame.length);
+      void write(peer, answer("whole"));
+    });
+    const result = await native?.run(netns, config(), interrupting(call));
+    expect([call, result]).toEqual([call, { status: 0, stdout: "whole\n", stderr: "" }]);
+    expect(frames).toHaveLength(1);
+  }
+  server?.stop(true);
+  for (const call of ["write", "read"])
+    expect(await native?.run(netns, config(), interrupting(call))).toEqual(handedOver("ask", "ADD", config().length));
+}, 60_000);
