@@ -302,7 +302,7 @@ for (const { architecture, launcher } of launchers) {
 test("an interrupted system call is made again, each of them", async () => {
   const native = launchers.find(({ architecture }) => architecture === process.arch)?.launcher;
   const netns = { ...variables("ADD"), CNI_NETNS: "/proc/self/ns/net" };
-  const interrupting = (call: string) => ["strace", "-f", "-o", "/dev/null", "-e", `inject=${call}:error=EINTR:when=1`];
+  const interrupting = (call: string) => ["strace", "-o", "/dev/null", "-e", `inject=${call}:error=EINTR:when=1`];
   for (const call of ["read", "openat", "sendmsg", "ppoll", "write"]) {
     const frames: number[] = [];
     serve((frame, peer) => {
