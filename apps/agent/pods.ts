@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, watch } from "node:fs";
+import { existsSync, readFileSync, rmSync, watch } from "node:fs";
 import type { AttachKernel } from "../../src/attach/attach-kernel.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import { TwillError } from "../../src/base/errors.ts";
@@ -12,6 +12,7 @@ import type { EndpointStatus } from "../../src/model/status.ts";
 import { TWILL_POD_ROUTE_PROTOCOL } from "../../src/objects/route.ts";
 import type { CniAnswer, CniCall } from "../../src/rpc/methods.ts";
 import { pendingFolder } from "../cni/pending-deletes.ts";
+import { absenceNote } from "../cni/status-again.ts";
 import { agentSocket } from "../defaults.ts";
 import { Books } from "./cni-service/books.ts";
 import { CniService, type PodListener } from "./cni-service/cni-service.ts";
@@ -124,7 +125,10 @@ export class Pods {
 
   /** @param waitingFor what keeps pods from being added; empty: nothing. */
   setReady(waitingFor: readonly string[]): void {
-    if (waitingFor.length === 0) this.#startsUntil = 0;
+    if (waitingFor.length === 0 && this.#notReady !== undefined) {
+      this.#startsUntil = 0;
+      rmSync(absenceNote(agentSocket(this.#parts.options.runDir)), { force: true });
+    }
     this.#notReady =
       waitingFor.length === 0
         ? undefined

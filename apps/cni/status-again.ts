@@ -1,3 +1,5 @@
+import { rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { isCode } from "../../src/base/errors.ts";
 import { callAgent } from "../../src/rpc/client.ts";
 import type { CniAnswer, CniCall } from "../../src/rpc/methods.ts";
@@ -10,8 +12,13 @@ import type { CniAnswer, CniCall } from "../../src/rpc/methods.ts";
 const usualPatience = 15_000;
 const pauseMs = 200;
 
+/** When a STATUS first found nobody. Beside the socket, in /run: a machine that has just booted waits for nobody. */
+export const absenceNote = (socket: string): string => join(dirname(socket), "agent-away");
+
 /**
- * STATUS, asked again until the agent answers. @param cause why it did not the first time.
+ * STATUS, asked again until the agent answers or has been away for too long: an absence is waited for once, not at each
+ * call, for kubelet asks several times while it starts, and does not register before it has its answers.
+ * @param cause why the agent did not answer the first time.
  * @throws what kept it from answering the last time.
  */
 export function askStatusAgain(
@@ -20,15 +27,28 @@ export function askStatusAgain(
   cause: unknown,
   patience: number = usualPatience,
 ): CniAnswer {
-  const deadline = performance.now() + patience;
+  const note = absenceNote(socket);
+  const deadline = awaySince(note) + patience;
   let last = cause;
-  while (!isCode(last, "denied") && performance.now() + pauseMs < deadline) {
+  while (!isCode(last, "denied") && Date.now() + pauseMs < deadline) {
     Bun.sleepSync(pauseMs);
     try {
-      return callAgent("cni", call, { path: socket, timeout: deadline - performance.now() });
+      const answer = callAgent("cni", call, { path: socket, timeout: Math.max(pauseMs, deadline - Date.now()) });
+      rmSync(note, { force: true });
+      return answer;
     } catch (error) {
       last = error;
     }
   }
   throw last;
+}
+
+/** Wall-clock milliseconds; now, where this call is the first to notice; long ago, where no agent has run since the boot. */
+function awaySince(note: string): number {
+  try {
+    writeFileSync(note, "", { flag: "wx", mode: 0o600 });
+  } catch {
+    // It is there already, or there is no folder.
+  }
+  return Math.min(Date.now(), statSync(note, { throwIfNoEntry: false })?.mtimeMs ?? 0);
 }

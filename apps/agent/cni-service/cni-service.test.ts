@@ -280,13 +280,24 @@ test("pods that are gone without a DEL lose their addresses; one whose device wa
   expect(node.cni("DEL", "gone", undefined)).toEqual({ status: 0, stdout: "" });
 });
 
-test("STATUS waits for an agent that is being replaced", async () => {
+test("STATUS waits for an agent that is being replaced; once for each absence, and never after a boot", async () => {
   const node = testNode();
+  const status = (timeout: number) => {
+    const began = performance.now();
+    const answer = node.cni("STATUS", "", undefined, { timeout });
+    return { answer, waited: performance.now() - began };
+  };
+  expect(failure(status(20_000).answer).code).toBe(50); // nothing of the agent is there yet: no wait
   await node.start();
   await node.stop();
   const starting = node.start();
-  expect(node.cni("STATUS", "", undefined)).toEqual({ status: 0, stdout: "" });
+  expect(status(20_000).answer).toEqual({ status: 0, stdout: "" });
   await starting;
+  await node.stop();
+  const first = status(3000);
+  expect([failure(first.answer).code, first.waited >= 2000]).toEqual([50, true]);
+  const second = status(3000);
+  expect([failure(second.answer).code, second.waited < 2000]).toEqual([50, true]);
 });
 
 test("an agent that hangs is left after the plugin's patience, and DEL queued", async () => {
