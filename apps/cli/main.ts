@@ -1,6 +1,7 @@
 import { describeError } from "../../src/base/errors.ts";
 import { revision, version } from "../version.ts";
 import { get, logLevel, status } from "./agent-commands.ts";
+import { backend } from "./backend-command.ts";
 import { type Command, command, type Output, runCommand } from "./command.ts";
 import { bashCompletion, zshCompletion } from "./completion.ts";
 import { config } from "./config-command.ts";
@@ -50,6 +51,7 @@ const root: Command = {
     traceCommand,
     get,
     config,
+    backend,
     convertCommand,
     deleteCommand,
     logLevel,

@@ -11,6 +11,7 @@ const account = "twill-agent";
 const labels = { "app.kubernetes.io/name": "twill", "app.kubernetes.io/component": "agent" };
 const configName = "twill-config";
 const peersName = "twill-peers";
+const switchName = "twill-switch";
 const rbac = "rbac.authorization.k8s.io";
 
 type Fields = { readonly [key: string]: Yaml };
@@ -111,6 +112,12 @@ const accessObjects: readonly Manifest[] = [
       resourceNames: [configName],
       verbs: ["list", "watch"],
     }),
+    new Note("What the cluster goes to while its configuration changes; agents agree on it by compare-and-swap.", {
+      apiGroups: [""],
+      resources: ["configmaps"],
+      resourceNames: [switchName],
+      verbs: ["get", "list", "watch", "update"],
+    }),
     new Note("The key by which agents measure each other.", {
       apiGroups: [""],
       resources: ["secrets"],
@@ -206,7 +213,8 @@ const configurationObjects: readonly Manifest[] = [
       environment,
     ),
   },
-  // The agents fill it.
+  // The agents fill both.
+  { apiVersion: "v1", kind: "ConfigMap", metadata: metadata(switchName) },
   { apiVersion: "v1", kind: "Secret", metadata: metadata(peersName), type: "Opaque" },
 ];
 
@@ -286,6 +294,7 @@ const agent = (): Yaml => ({
   envFrom: [{ configMapRef: { name: "twill-environment" } }],
   securityContext: restricted([
     new Note("Devices, routes, nf_tables, network settings.", "NET_ADMIN"),
+    new Note("Whether a machine is there at all, by ICMP echo, while a change of the network waits for it.", "NET_RAW"),
     new Note("setns(2) into the network namespaces of pods.", "SYS_ADMIN"),
   ]),
   resources,

@@ -77,9 +77,19 @@ const needs: Readonly<Record<string, () => Promise<unknown>>> = {
   // What a watcher asks after a connection on which nothing came.
   "list nodes": () => agent.currentVersion(NODES, {}),
   "watch nodes": () => firstEvent("nodes", () => touch(NODES, own)),
-  "list configmaps": () =>
-    agent.currentVersion(CONFIG_MAPS, { namespace: system, fieldSelector: "metadata.name=twill-config" }),
-  "watch configmaps": () => firstEvent("config", () => touch(CONFIG_MAPS, "twill-config", system)),
+  "list configmaps": async () => {
+    for (const name of ["twill-config", "twill-switch"])
+      await agent.currentVersion(CONFIG_MAPS, { namespace: system, fieldSelector: `metadata.name=${name}` });
+  },
+  "watch configmaps": async () => {
+    await firstEvent("config", () => touch(CONFIG_MAPS, "twill-config", system));
+    await firstEvent("switch", () => touch(CONFIG_MAPS, "twill-switch", system));
+  },
+  "get configmaps": () => store.get("switch", "target"),
+  "update configmaps": async () => {
+    await cluster.api.patch(CONFIG_MAPS, { name: "twill-switch", namespace: system }, { data: null });
+    await store.create("switch", "target", new TextEncoder().encode("{}"));
+  },
   "get secrets": () => store.get("secrets", "peer-key"),
   "update secrets": async () => {
     await cluster.api.patch(SECRETS, { name: "twill-peers", namespace: system }, { data: null });
