@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, watch } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import type { AttachKernel } from "../../src/attach/attach-kernel.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import { TwillError } from "../../src/base/errors.ts";
@@ -19,6 +19,7 @@ import { CniService, type PodListener } from "./cni-service/cni-service.ts";
 import type { NotReady } from "./cni-service/context.ts";
 import { Pods as PodTable } from "./cni-service/pods.ts";
 import { makeFolder } from "./files.ts";
+import { watchFolder } from "./folder-watch.ts";
 import type { AgentOptions } from "./options.ts";
 
 /** What pods of the cluster's own network get. */
@@ -231,11 +232,7 @@ export class Pods {
   /** A plugin that found nobody at the socket leaves its DEL here. */
   #watchPending(folder: string): () => void {
     makeFolder(folder, 0o700);
-    const watcher = watch(folder, () => {
-      if (existsSync(folder)) this.#service.drainPending();
-    });
-    watcher.on("error", (error) => this.#parts.log.warn("the queue of DELs is not watched", { error }));
-    return () => watcher.close();
+    return watchFolder(folder, () => this.#service.drainPending());
   }
 }
 

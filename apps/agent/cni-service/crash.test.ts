@@ -5,7 +5,7 @@ import { failure, parsed, testNode, testPod } from "./test-node.fixture.ts";
 /**
  * kill -9 of the agent before each kernel call of a request, in turn: the agent is a process that kills itself there.
  */
-const timeout = 240_000;
+const timeout = 900_000;
 const done: CniAnswer = { status: 0, stdout: "" };
 const variants = [{ attachment: "routed" }, { attachment: "bridge", hairpinMode: true }];
 
