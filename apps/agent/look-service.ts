@@ -1,6 +1,6 @@
 import type { Address } from "../../src/base/address.ts";
 import type { Clock } from "../../src/base/clock.ts";
-import { isCode, TwillError } from "../../src/base/errors.ts";
+import { describeError, isCode, TwillError } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
 import { contains, type Prefix } from "../../src/base/prefix.ts";
 import type { Random } from "../../src/base/random.ts";
@@ -8,19 +8,21 @@ import type { Asker } from "../../src/insight/asker.ts";
 import type { AgentKnowledge } from "../../src/insight/facts.ts";
 import { Looker } from "../../src/insight/looker.ts";
 import { type Answer, type Question, readAsked } from "../../src/insight/questions.ts";
+import { SUBNETS } from "../../src/ipam/subnet-claim.ts";
 import { openNft } from "../../src/kernel/nft-socket.ts";
 import type { Rtnl } from "../../src/kernel/rtnl.ts";
 import { kernelSysctls } from "../../src/kernel/sysctl.ts";
 import type { Lease } from "../../src/model/network.ts";
-import { rangeList } from "../../src/model/ranges.ts";
+import { allNetworks } from "../../src/model/ranges.ts";
 import type { LookCall } from "../../src/rpc/methods.ts";
 import { askPeer, serveChannel } from "../../src/rpc/peer/channel.ts";
 import { decodeKey } from "../../src/rpc/peer/key.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
-import { PEER_KEY, SECRETS } from "../kinds.ts";
+import { CONFIG, NODES, PEER_KEY, SECRETS } from "../kinds.ts";
 import { pluginVersion } from "../plugin-version.ts";
 import { version } from "../version.ts";
 import type { Agent } from "./agent.ts";
+import type { LogTail } from "./log-tail.ts";
 import type { NodeMemory } from "./node-file.ts";
 import type { AgentOptions } from "./options.ts";
 import type { Pods } from "./pods.ts";
@@ -37,6 +39,8 @@ export function lookService(
     readonly clock: Clock;
     readonly random: Random;
     readonly log: Log;
+    readonly tail: LogTail;
+    readonly status: () => unknown;
   },
 ): LookService {
   const { agent, memory, pods, rtnl, store, clock, random, log } = parts;
@@ -44,8 +48,7 @@ export function lookService(
     version,
     pluginVersion: pluginVersion(),
     identity: memory.file.identity,
-    networks:
-      agent.source.network === undefined ? [] : rangeList(agent.source.network).map(([, range]) => range.network),
+    networks: agent.network === undefined ? [] : allNetworks(agent.network),
     state: agent.state,
     leases: agent.leases,
     attachment: options.attachment,
@@ -62,6 +65,16 @@ export function lookService(
     underlay: () => agent.underlay?.device,
     knowledge,
     asker: () => service.asker(),
+    report: async (withStore) => ({
+      log: parts.tail.text(),
+      secrets: service.secrets,
+      files: {
+        "agent/status.json": parts.status(),
+        "agent/options.json": options,
+        "kernel/writes.json": rtnl.counters,
+        ...(withStore ? await storeFiles(store) : {}),
+      },
+    }),
     clock,
     random,
   });
@@ -106,6 +119,13 @@ export class LookService {
     this.#stop.abort();
     this.#close?.();
     this.#options.looker.close();
+  }
+
+  /** What no bundle may hold. */
+  get secrets(): readonly string[] {
+    return this.#key === undefined
+      ? []
+      : [Buffer.from(this.#key).toString("base64"), Buffer.from(this.#key).toString("hex")];
   }
 
   /** For questions that lead to further ones. */
@@ -217,6 +237,24 @@ function endsOf(question: Question, params: unknown): readonly Address[] | undef
     default:
       return undefined;
   }
+}
+
+/** The datastore's objects but the secret ones: a file a kind. */
+async function storeFiles(store: Datastore): Promise<Record<string, unknown>> {
+  const files: Record<string, unknown> = {};
+  for (const kind of [CONFIG, NODES, SUBNETS]) {
+    try {
+      const { objects } = await store.list(kind);
+      files[`store/${kind}.json`] = objects.map(({ name, revision, value }) => ({
+        name,
+        revision,
+        value: new TextDecoder().decode(value),
+      }));
+    } catch (error) {
+      files[`store/${kind}.json`] = { error: describeError(error) };
+    }
+  }
+  return files;
 }
 
 const isIn = (subnets: readonly Prefix[], address: Address): boolean =>

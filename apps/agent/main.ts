@@ -21,6 +21,7 @@ import { makeFolders } from "./files.ts";
 import { startHealthServer } from "./health.ts";
 import { ClusterNodes } from "./kubernetes/cluster-nodes.ts";
 import { KubernetesNode } from "./kubernetes/kubernetes-node.ts";
+import { LogTail } from "./log-tail.ts";
 import { type LookService, lookService } from "./look-service.ts";
 import { metricsOf } from "./metrics-of-agent.ts";
 import { NodeMemory } from "./node-file.ts";
@@ -34,7 +35,12 @@ export async function main(argv: readonly string[]): Promise<void> {
   if (argv.includes("--version")) return void process.stdout.write(`twill-agent ${version} (${revision})\n`);
   try {
     const options = agentOptions(argv, process.env);
-    await run(options, createLog({ level: options.logLevel, format: options.logFormat }));
+    const tail = new LogTail();
+    const write = (line: string) => {
+      tail.add(line);
+      process.stderr.write(`${line}\n`);
+    };
+    await run(options, createLog({ level: options.logLevel, format: options.logFormat, write }), tail);
   } catch (error) {
     process.stderr.write(`twill-agent: ${describeError(error)}\n`);
     process.exitCode = 1;
@@ -42,7 +48,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 }
 
 /** Starts everything and returns; the event loop keeps the process until a signal stops it. */
-async function run(options: AgentOptions, log: RootLog): Promise<void> {
+async function run(options: AgentOptions, log: RootLog, tail: LogTail): Promise<void> {
   const clock = systemClock;
   const startedAt = clock.now();
   log.info("twill-agent starts", { version, revision, node: options.nodeName, datastore: options.datastore });
@@ -121,11 +127,16 @@ async function run(options: AgentOptions, log: RootLog): Promise<void> {
     random: systemRandom,
     log,
   });
-  const looks = lookService(options, { agent, memory, pods, rtnl, store, clock, random: systemRandom, log });
+  const lastStatus = () => statusOf({ options, agent, pods, prober: () => peers.prober, startedAt, now: clock.now });
   const status = async () => {
     await agent.storeHealth.ask(() => store.get(NODES, options.nodeName));
-    return statusOf({ options, agent, pods, prober: () => peers.prober, startedAt, now: clock.now });
+    return lastStatus();
   };
+  const looks = lookService(options, {
+    ...{ agent, memory, pods, rtnl, store, clock, log, tail },
+    random: systemRandom,
+    status: lastStatus,
+  });
   Object.assign(parts, { agent, pods, peers, looks, status });
 
   const health =

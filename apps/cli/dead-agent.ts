@@ -20,7 +20,7 @@ import { kernelSysctls } from "../../src/kernel/sysctl.ts";
 import type { ClusterNetwork, Lease } from "../../src/model/network.ts";
 import type { LocalNode, Underlay } from "../../src/model/node.ts";
 import type { NodeState } from "../../src/model/node-state.ts";
-import { rangeList } from "../../src/model/ranges.ts";
+import { allNetworks } from "../../src/model/ranges.ts";
 import { SnapshotFile } from "../../src/store/snapshot.ts";
 import { type PodRecord, placeOf, recordOf } from "../agent/cni-service/pod-record.ts";
 import { type NodeFile, readNodeFile } from "../agent/node-file.ts";
@@ -58,7 +58,7 @@ export function readLegacy(stateDir: string, rtnl: Rtnl): Legacy {
       version,
       pluginVersion: pluginVersion(),
       identity: file.identity,
-      networks: network === undefined ? [] : rangeList(network).map(([, range]) => range.network),
+      networks: network === undefined ? [] : allNetworks(network),
       state: compiled(network, file, underlay, leases),
       leases,
       attachment: pods.some(({ attachment }) => attachment.type === "bridge") ? "bridge" : "routed",
@@ -142,6 +142,7 @@ export function legacyAsker(stateDir: string, sysctlDir: string): { readonly ask
     underlay: () => underlay,
     knowledge: () => knowledge,
     asker: () => asker,
+    report: async () => ({ log: "the agent is dead: see its log where it was started\n", secrets: [], files: {} }),
     clock: systemClock,
     random: systemRandom,
   });

@@ -47,8 +47,7 @@ status is 0 when nothing is wrong, 1 when something is.
     output: withLetter("o", choice("text", ["text", "json"], "how it is printed")),
   },
   run: async ({ flags }, output) => {
-    const request = { dns: flags.dns.map(parseAddress), peers: flags.peers };
-    const look = () => diagnose(open(flags), request, flags.all);
+    const look = () => diagnose(open(flags), flags, flags.all);
     let diagnosis = await look();
     if (flags.fix) {
       const fixed = fixNode(flags.stateDir, flags.sysctlDir, diagnosis.findings);
@@ -60,7 +59,7 @@ status is 0 when nothing is wrong, 1 when something is.
   },
 });
 
-interface Opened {
+export interface Opened {
   readonly asker: Asker;
   /** Why the agent is not who answers. */
   readonly away?: string;
@@ -83,11 +82,13 @@ function open({
   }
 }
 
-async function diagnose(
+/** This node, or all of them; `dns` as it was typed. */
+export async function diagnose(
   { asker, away }: Opened,
-  request: { readonly dns: readonly ReturnType<typeof parseAddress>[]; readonly peers: number },
+  { dns, peers }: { readonly dns: readonly string[]; readonly peers: number },
   all: boolean,
 ): Promise<Diagnosis> {
+  const request = { dns: dns.map(parseAddress), peers };
   const examinations: Examination[] = [await asker.ask(asker.node, "examine", request)];
   const notes: string[] = [];
   if (all && away === undefined) {

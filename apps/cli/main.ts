@@ -2,6 +2,8 @@ import { describeError } from "../../src/base/errors.ts";
 import { revision, version } from "../version.ts";
 import { get, logLevel, status } from "./agent-commands.ts";
 import { backend } from "./backend-command.ts";
+import { bundle } from "./bundle-command.ts";
+import { capture } from "./capture-command.ts";
 import { type Command, command, type Output, runCommand } from "./command.ts";
 import { bashCompletion, zshCompletion } from "./completion.ts";
 import { config } from "./config-command.ts";
@@ -49,6 +51,8 @@ const root: Command = {
     status,
     doctor,
     traceCommand,
+    capture,
+    bundle,
     get,
     config,
     backend,

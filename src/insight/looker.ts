@@ -15,6 +15,7 @@ import { nodeChecks } from "./checks/node-checks.ts";
 import { examine } from "./examine.ts";
 import { type AgentKnowledge, type Card, factsOf, type NodeFacts } from "./facts.ts";
 import { type KernelView, readKernel } from "./kernel-view.ts";
+import { nodeReport } from "./node-report.ts";
 import { type NodeView, type PodPlace, type PodView, podId } from "./node-view.ts";
 import { packetFilter } from "./packet-filter.ts";
 import { probe } from "./probe.ts";
@@ -33,8 +34,18 @@ export interface LookerOptions {
   readonly knowledge: () => AgentKnowledge;
   /** How this node asks the others. */
   readonly asker: () => Asker;
+  /** What goes into a bundle beside the facts. */
+  readonly report: (withStore: boolean) => Promise<ReportSources>;
   readonly clock: Clock;
   readonly random: Random;
+}
+
+export interface ReportSources {
+  readonly log: string;
+  /** Values that must not leave the node. */
+  readonly secrets: readonly string[];
+  /** By file name. */
+  readonly files: Readonly<Record<string, unknown>>;
 }
 
 /** Watches that nobody ended are forgotten so long after their time. */
@@ -62,10 +73,22 @@ export class Looker {
   }
 
   readonly answers: { readonly [Q in Question]: (asked: Asked<Q>) => Answer<Q> | Promise<Answer<Q>> } = {
+    devices: () => {
+      const { underlay, rtnl, clock } = this.#options;
+      const device = underlay();
+      const tunnels = rtnl
+        .links()
+        .flatMap(({ name, kind }) => (kind.type === "vxlan" ? [{ device: name, port: kind.port }] : []));
+      return { tunnels, now: clock.now(), ...(device === undefined ? {} : { underlay: device }) };
+    },
     card: () => this.#card(),
     checks: () => {
       const facts = this.#facts();
       return nodeChecks.flatMap((check) => check(facts));
+    },
+    report: async ({ store }) => {
+      const { log, secrets, files } = await this.#options.report(store);
+      return nodeReport(this.#facts(), files, log, secrets);
     },
     examine: ({ dns, peers }) => {
       const { asker, clock } = this.#options;

@@ -6,6 +6,7 @@ import type { Examination } from "./examine.ts";
 import type { Card } from "./facts.ts";
 import type { Finding } from "./finding.ts";
 import type { Encapsulation, Entry, Leg } from "./leg.ts";
+import type { ReportFile } from "./node-report.ts";
 import type { PodPlace } from "./node-view.ts";
 import type { ProbeOutcome, ProbeRequest } from "./probe.ts";
 import type { ProbePacket } from "./probe-packet.ts";
@@ -18,10 +19,14 @@ import type { WatchResult } from "./watch.ts";
 export interface Questions {
   /** The pods whose name ("namespace/name", or the name alone) or address this is. */
   readonly find: { readonly params: { readonly pod: string }; readonly result: readonly PodPlace[] };
+  /** Devices that carry the pods' packets between nodes, and the node's clock. */
+  readonly devices: { readonly params: NoParams; readonly result: PathDevices };
   /** What the others compare with themselves. */
   readonly card: { readonly params: NoParams; readonly result: Card };
   /** What the node's state shows by itself. */
   readonly checks: { readonly params: NoParams; readonly result: readonly Finding[] };
+  /** What a maintainer would ask for, as files. */
+  readonly report: { readonly params: ReportRequest; readonly result: readonly ReportFile[] };
   /** The node looked at whole, with probes to others. */
   readonly examine: { readonly params: ExamineRequest; readonly result: Examination };
   /** What the node's kernel would do with a packet. */
@@ -36,7 +41,19 @@ export type Question = keyof Questions;
 export type Asked<Q extends Question> = Questions[Q]["params"];
 export type Answer<Q extends Question> = Questions[Q]["result"];
 
+export interface PathDevices {
+  readonly underlay?: string;
+  readonly tunnels: readonly { readonly device: string; readonly port: number }[];
+  /** Wall-clock milliseconds since 1970. */
+  readonly now: number;
+}
+
 export type NoParams = Readonly<Record<string, never>>;
+
+export interface ReportRequest {
+  /** With the datastore's objects, as this node reads them: once a bundle. */
+  readonly store: boolean;
+}
 
 export interface ExamineRequest {
   readonly dns: readonly Address[];
@@ -111,8 +128,10 @@ const pod = (value: unknown): string => textOf(value, "pod", podName);
 
 /** Parameters as they came, checked. @throws TwillError `invalid`. */
 export const readAsked: { readonly [Q in Question]: (params: unknown) => Asked<Q> } = {
+  devices: () => ({}),
   card: () => ({}),
   checks: () => ({}),
+  report: (params) => ({ store: fieldsOf(params).store === true }),
   examine: (params) => {
     const { dns, peers } = fieldsOf(params);
     return { dns: listOf(dns, "dns", 8).map(address), peers: numberOf(peers, "peers", 0, limits.peers) };
