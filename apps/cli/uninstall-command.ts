@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { describeError, TwillError } from "../../src/base/errors.ts";
 import { ENODEV, ESRCH } from "../../src/kernel/errno.ts";
 import { tryLock } from "../../src/kernel/file-lock.ts";
@@ -138,14 +138,28 @@ function removeFile(path: string): string[] {
 /** What the agent keeps in its two folders, temporary files of a crash included. */
 const runFiles = /^(agent\.sock|agent\.sock\.lock|pending)$/;
 const stateFiles =
-  /^((addresses|.*\.network)\.db(-wal|-shm|-journal)?|(node|position|sysctls|folders|net-conf\.last-good)\.json|cache|\..*\.tmp)$/;
+  /^((addresses|.*\.network)\.db(-wal|-shm|-journal)?|(node|position|sysctls|folders|installed|net-conf\.last-good)\.json|cache|\..*\.tmp)$/;
 
-/** A folder that was there before (a mounted volume, or one that somebody shares with us) stays, without what is ours. */
+/**
+ * A folder that was there before (a mounted volume, or one that somebody shares with us) stays, without what is ours. Kubelet
+ * makes what the DaemonSet mounts before we could see that it was missing: so what bears our name and is empty goes too.
+ */
 function removeFolder(path: string, made: boolean, ours: RegExp): string[] {
   if (!existsSync(path)) return [];
   const paths = made ? [path] : readdirSync(path).flatMap((name) => (ours.test(name) ? [join(path, name)] : []));
   for (const each of paths) rmSync(each, { recursive: true });
-  return paths;
+  const empty = !made && basename(path) === "twill" && readdirSync(path).length === 0 && removesEmpty(path);
+  return empty ? [...paths, path] : paths;
+}
+
+/** Not where something is mounted there: EBUSY. */
+function removesEmpty(path: string): boolean {
+  try {
+    rmdirSync(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Folders that the agent made, innermost first; one that holds somebody else's files stays. */
