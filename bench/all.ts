@@ -1,6 +1,8 @@
 import { benchApiServer } from "./api-server.ts";
 import { benchCni } from "./cni.ts";
 import { benchJoin } from "./join.ts";
+import { benchKubernetes } from "./kubernetes.ts";
+import { benchReach } from "./reach.ts";
 import { benchReconcile } from "./reconcile.ts";
 import type { Row } from "./report.ts";
 import type { Bench } from "./run.ts";
@@ -47,6 +49,22 @@ export const benches = {
       "process until every route, neighbour and FDB entry is in the kernel, read back from the kernel. In turns with " +
       "flanneld v0.26.7, which reads the same leases from an etcd on the same machine; ours from the embedded datastore.",
     run: benchJoin,
+  },
+  reach: {
+    title: "A new pod is reached",
+    about:
+      "In a lab's cluster of two nodes with a router and VXLAN between them: a pod asks for the address that the other " +
+      "node will give out next, one ICMP echo request a millisecond, while that node's CNI plugin is called for a new pod.",
+    run: benchReach,
+  },
+  kubernetes: {
+    title: "Pods of Kubernetes",
+    about:
+      "From the request that creates a pod until its watcher sees that it is Ready, on one node of a real Kubernetes 1.36 " +
+      "(`twill lab up --kubernetes`), past the scheduler, without probes. In turns with Debian's `bridge` and `host-local` on the " +
+      "same node: one file in /etc/cni/net.d is the difference. Most of the time is kubelet's and containerd's; kubelet " +
+      "looks once a second which containers run.",
+    run: benchKubernetes,
   },
   "api-server": {
     title: "Many agents at one API server",
