@@ -68,7 +68,8 @@ export function checkMtu({ node, view, tunnels, podMtu }: NodeFacts): Finding[] 
       remedy: `ip link set ${underlay.name} mtu ${link.mtu + overhead}, or set Backend.MTU in the configuration (twill config)`,
     });
   }
-  if (podMtu === undefined) return findings;
+  // Else every pod would be told of as well, for one and the same cause.
+  if (podMtu === undefined || findings.length > 0) return findings;
   for (const pod of view.pods) {
     const mtu = sendingMtu(pod);
     if (mtu === undefined || mtu <= podMtu) continue;
@@ -134,8 +135,10 @@ export function checkOverlap({ node, view, agent, tunnels }: NodeFacts): Finding
     if (lengthOf(attached) === (prefixFamily(attached) === 4 ? 32 : 128)) return [];
     const network = agent.networks.find((one) => overlaps(one, attached));
     if (network === undefined) return [];
+    const hidden = [...agent.leases].filter(([, { subnets }]) => subnets.some((subnet) => overlaps(subnet, attached)));
     return [
       {
+        peers: hidden.map(([name]) => name),
         id: "network-overlap",
         severity: "error",
         node,
