@@ -6,7 +6,12 @@ import { type Fact, hasAddress, hasMtu, hasRoute, hasSysctl, isUp } from "../dev
 import { podGateway6 } from "./gateways.ts";
 
 /** What must be so about the node's end of a routed pod, in the order in which it can be brought about. */
-export function routedHostFacts(link: Link, addresses: readonly InterfaceAddress[], mtu: number): Fact[] {
+export const routedHostFacts = (link: Link, addresses: readonly InterfaceAddress[], mtu: number): Fact[] => [
+  ...hostDeviceFacts(link, addresses, mtu),
+  ...podRouteFacts(link, addresses),
+];
+
+export function hostDeviceFacts(link: Link, addresses: readonly InterfaceAddress[], mtu: number): Fact[] {
   const families = new Set(addresses.map(({ address }) => familyOf(address)));
   return [
     ...(families.has(4) ? ipv4Sysctls(link.name) : []),
@@ -16,19 +21,21 @@ export function routedHostFacts(link: Link, addresses: readonly InterfaceAddress
     ...(families.has(6)
       ? [hasAddress(link, { device: link.index, address: podGateway6, length: 64, scope: "link", noDad: true })]
       : []),
-    ...addresses.map(({ address }) =>
-      hasRoute(link, {
-        destination: hostPrefix(address),
-        type: "unicast",
-        table: mainTable,
-        protocol: TWILL_POD_ROUTE_PROTOCOL,
-        scope: familyOf(address) === 4 ? "link" : "universe",
-        metric: 0,
-        device: link.index,
-      }),
-    ),
   ];
 }
+
+export const podRouteFacts = (link: Link, addresses: readonly InterfaceAddress[]): Fact[] =>
+  addresses.map(({ address }) =>
+    hasRoute(link, {
+      destination: hostPrefix(address),
+      type: "unicast",
+      table: mainTable,
+      protocol: TWILL_POD_ROUTE_PROTOCOL,
+      scope: familyOf(address) === 4 ? "link" : "universe",
+      metric: 0,
+      device: link.index,
+    }),
+  );
 
 /** route_localnet is not among them: portmap sets it on the pod's device, so that 127.0.0.1:hostPort works. */
 function ipv4Sysctls(device: string): Fact[] {

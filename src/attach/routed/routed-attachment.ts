@@ -21,7 +21,7 @@ import { setVethMtu } from "../pod-mtu.ts";
 import { resolveRoutes } from "../pod-routes.ts";
 import { attachedLink, deleteHostDevice, withVethPair } from "../veth-pair.ts";
 import { podGateway4Prefix, routedGateways } from "./gateways.ts";
-import { routedHostFacts } from "./host-facts.ts";
+import { hostDeviceFacts, podRouteFacts, routedHostFacts } from "./host-facts.ts";
 
 /**
  * A veth and a route per pod, no bridge: every packet, also between pods of one node, passes the node's routing and with it
@@ -40,7 +40,7 @@ export class RoutedAttachment implements Attachment {
     const { node } = this.#kernel;
     return this.#kernel.inPod(request.netns, (pod) =>
       withVethPair(this.#kernel, request, pod, {}, (pair) => {
-        routeToPod(node, pair.host, request);
+        establish(node, hostDeviceFacts(pair.host, request.addresses, request.mtu));
         const attached: Attached = {
           host: attachedLink(pair.host),
           pod: attachedLink(pair.pod),
@@ -48,6 +48,8 @@ export class RoutedAttachment implements Attachment {
           gateways: routedGateways(request.addresses),
         };
         configurePod(pod, pair.pod, podInterface(request, attached));
+        // Only now: a packet for a pod that does not answer ARP yet would make all after it wait for the next try, a second.
+        routeToPod(node, pair.host, request);
         return attached;
       }),
     );
@@ -108,9 +110,9 @@ export class RoutedAttachment implements Attachment {
 }
 
 /** @throws TwillError `exists` when an address leads to another pod: two networks of this node that give out the same. */
-function routeToPod(node: Namespace, host: Link, { addresses, mtu }: AttachPlan): void {
+function routeToPod(node: Namespace, host: Link, { addresses }: AttachPlan): void {
   try {
-    establish(node, routedHostFacts(host, addresses, mtu));
+    establish(node, podRouteFacts(host, addresses));
   } catch (error) {
     if (!isCode(error, "exists")) throw error;
     const own = new Set<string>(addresses.map(({ address }) => hostPrefix(address)));
