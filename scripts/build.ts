@@ -99,9 +99,11 @@ export function build(folder = distribution, cross?: CrossTarget): void {
   }
   renameSync(fresh, target);
   for (const name of otherNames) {
+    // Renamed into place: somebody may be starting it at this moment.
     const path = join(folder, name);
-    rmSync(path, { force: true });
-    linkSync(target, path);
+    rmSync(`${path}.new`, { force: true });
+    linkSync(target, `${path}.new`);
+    renameSync(`${path}.new`, path);
   }
   const launcher = join(folder, pluginName);
   writeFileSync(`${launcher}.new`, launcherFile(cross?.architecture), { mode: 0o755 });
