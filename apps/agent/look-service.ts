@@ -97,7 +97,9 @@ export interface LookServiceOptions {
 
 /** Milliseconds for an answer: an examination waits for probes that are lost. */
 const askTimeout = { examine: 180_000, other: 30_000 };
-const keyRetryMs = 1_000;
+const keyRetryMs = 500;
+/** An agent that has just started has the key in a moment. */
+const keyWithinMs = 5_000;
 
 /**
  * Questions about this node (src/insight/questions.ts): of its own command line, which may ask anything, and of other nodes'
@@ -143,7 +145,7 @@ export class LookService {
   /** @throws TwillError: what was answered; `not-found` for a node that is not in the cluster. */
   async look({ node, question, params }: LookCall): Promise<unknown> {
     if (node === undefined || node === this.#options.node) return this.#answer(question, params);
-    const { leases, random } = this.#options;
+    const { leases, random, clock, port } = this.#options;
     const lease = leases().get(node);
     const [address] = lease?.addresses ?? [];
     if (lease === undefined || address === undefined) {
@@ -153,6 +155,8 @@ export class LookService {
         remedy: "twill get nodes lists them",
       });
     }
+    for (let waited = 0; this.#key === undefined && waited < keyWithinMs && port !== 0; waited += keyRetryMs)
+      await clock.sleep(keyRetryMs, this.#stop.signal);
     if (this.#key === undefined || lease.peerPort === undefined) {
       throw new TwillError("unavailable", "agents cannot ask each other", {
         operation: "ask node",

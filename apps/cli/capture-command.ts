@@ -1,7 +1,14 @@
 import { type Address, familyOf } from "../../src/base/address.ts";
 import { describeError, TwillError } from "../../src/base/errors.ts";
 import type { Asker } from "../../src/insight/asker.ts";
-import { type CapturePlace, type PlacedPacket, passages, placed, placeName } from "../../src/insight/capture.ts";
+import {
+  type CapturePlace,
+  inOrder,
+  type PlacedPacket,
+  passages,
+  placed,
+  placeName,
+} from "../../src/insight/capture.ts";
 import { type PodPlace, podId } from "../../src/insight/node-view.ts";
 import type { WatchRequest } from "../../src/insight/questions.ts";
 import type { WatchResult } from "../../src/insight/watch.ts";
@@ -91,14 +98,14 @@ async function sitesOf(
       node,
       places: [
         ...pods.flatMap((one) => [
-          { node, pod: podId(one), device: one.ifname, vxlanPorts: [] },
-          ...(one.hostDevice === undefined ? [] : [{ node, device: one.hostDevice, vxlanPorts: [] }]),
+          { node, pod: podId(one), device: one.ifname, depth: 0, vxlanPorts: [] },
+          ...(one.hostDevice === undefined ? [] : [{ node, device: one.hostDevice, depth: 1, vxlanPorts: [] }]),
         ]),
         ...(node === asker.node && groups.size === 1 && other !== undefined
           ? []
           : [
-              ...tunnels.map(({ device }) => ({ node, device, vxlanPorts: [] })),
-              ...(underlay === undefined ? [] : [{ node, device: underlay, vxlanPorts: ports }]),
+              ...tunnels.map(({ device }) => ({ node, device, depth: 2, vxlanPorts: [] })),
+              ...(underlay === undefined ? [] : [{ node, device: underlay, depth: 3, vxlanPorts: ports }]),
             ]),
       ],
     });
@@ -168,7 +175,7 @@ async function captureAll(
     packets.push(...result.packets.map((packet) => placed(packet, offset + packet.place, skew)));
     notes.push(...shortcomings(node, result, places, offset));
   }
-  return { places, notes, packets: packets.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0)) };
+  return { places, notes, packets: inOrder(packets, places) };
 }
 
 function shortcomings(

@@ -8,6 +8,8 @@ export interface CapturePlace {
   /** "namespace/name"; absent: the node's own. */
   readonly pod?: string;
   readonly device: string;
+  /** From the pod outwards: its own device 0, the node's end of its link 1, a tunnel 2, the underlay 3. */
+  readonly depth: number;
   /** UDP ports of tunnels, where encapsulated packets pass. */
   readonly vxlanPorts: readonly number[];
 }
@@ -43,6 +45,20 @@ export interface Passage {
 
 /** Of one and the same packet, two sights at one device in one direction are two packets: it was sent again. */
 const sameWithin = 2_000_000_000n;
+
+/**
+ * By time. The kernel stamps a packet once on its way in, so devices behind each other may share a time: then it is the way
+ * through the node that tells the order.
+ */
+export function inOrder(packets: readonly PlacedPacket[], places: readonly CapturePlace[]): PlacedPacket[] {
+  return [...packets].sort((a, b) => {
+    if (a.time !== b.time) return a.time < b.time ? -1 : 1;
+    const [one, other] = [places[a.place], places[b.place]];
+    if (one === undefined || other === undefined || one.node !== other.node) return a.place - b.place;
+    const towardsPod = (packet: PlacedPacket, { depth }: CapturePlace) => packet.outgoing === (depth === 1);
+    return towardsPod(a, one) ? other.depth - one.depth : one.depth - other.depth;
+  });
+}
 
 /** Brings together what is one packet at several devices. @param packets in order of time. */
 export function passages(packets: readonly PlacedPacket[], places: readonly CapturePlace[]): Passage[] {

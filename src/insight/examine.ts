@@ -63,7 +63,24 @@ export async function examine(options: ExamineOptions): Promise<Examination> {
   return { node, findings: distinct(findings), notes, paths };
 }
 
-async function hear(asker: Asker, { name }: KnownNode, clock: Clock): Promise<HeardCard | { readonly reason: string }> {
+/** An agent that is being replaced is back within moments: milliseconds. */
+const askAgainAfter = [1500, 1500];
+
+async function hear(asker: Asker, peer: KnownNode, clock: Clock): Promise<HeardCard | { readonly reason: string }> {
+  let card = await hearOnce(asker, peer, clock);
+  for (const pause of asker.reaches ? askAgainAfter : []) {
+    if (!("reason" in card)) break;
+    await clock.sleep(pause);
+    card = await hearOnce(asker, peer, clock);
+  }
+  return card;
+}
+
+async function hearOnce(
+  asker: Asker,
+  { name }: KnownNode,
+  clock: Clock,
+): Promise<HeardCard | { readonly reason: string }> {
   try {
     const [asked, began] = [clock.now(), clock.monotonic()];
     const card = await asker.ask(name, "card", {});
