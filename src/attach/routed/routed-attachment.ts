@@ -48,7 +48,8 @@ export class RoutedAttachment implements Attachment {
           gateways: routedGateways(request.addresses),
         };
         configurePod(pod, pair.pod, podInterface(request, attached));
-        // Only now: a packet for a pod that does not answer ARP yet would make all after it wait for the next try, a second.
+        awaitQueue(node, pair.host);
+        // Last: a packet whose ARP request is not answered or not even sent makes all after it wait for the next try, a second.
         routeToPod(node, pair.host, request);
         return attached;
       }),
@@ -107,6 +108,14 @@ export class RoutedAttachment implements Attachment {
   remove(stray: string): void {
     deleteHostDevice(this.#kernel, stray);
   }
+}
+
+/**
+ * What is sent on a device whose peer has just come up is dropped until the kernel's work queue gets to start its queue
+ * (net/core/link_watch.c). From Linux 6.8 on, whoever reads the link has that done first; before, it is a matter of luck.
+ */
+function awaitQueue(node: Namespace, host: Link): void {
+  node.rtnl.link(host.index);
 }
 
 /** @throws TwillError `exists` when an address leads to another pod: two networks of this node that give out the same. */
