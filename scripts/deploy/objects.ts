@@ -110,7 +110,7 @@ const accessObjects: readonly Manifest[] = [
       apiGroups: [""],
       resources: ["configmaps"],
       resourceNames: [configName],
-      verbs: ["list", "watch"],
+      verbs: ["get", "list", "watch"],
     }),
     new Note("What the cluster goes to while its configuration changes; agents agree on it by compare-and-swap.", {
       apiGroups: [""],

@@ -90,7 +90,8 @@ export class Proposer {
     } catch (error) {
       if (!(error instanceof TwillError)) throw error;
       // Somebody else was first: what it wrote comes by the watch.
-      if (!isCode(error, "conflict") && !isCode(error, "exists")) log.debug("no target could be set", { error });
+      if (isCode(error, "denied")) log.warn("no target could be set", { error });
+      else if (!isCode(error, "conflict") && !isCode(error, "exists")) log.debug("no target could be set", { error });
       pause = 1_000;
     } finally {
       // Not at once: what was written is on its way back.
