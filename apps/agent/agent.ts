@@ -348,7 +348,7 @@ export class Agent {
     if (tell && complete && !isNews && this.#dataplane.isWritten) this.#acknowledge(state, network, local);
     else this.#dataplane.change(change, { complete, tell });
     if (network.backend.type === "extension") this.#extension?.change(change);
-    peers.change(change);
+    peers.change(change, state);
     this.#files.writeSubnetEnv(network, state.own);
     if (!this.#dataplane.synced) waiting.push("the kernel's state to be brought up to date");
   }

@@ -3,7 +3,7 @@ import type { Clock } from "../../src/base/clock.ts";
 import { isCode } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
 import type { Random } from "../../src/base/random.ts";
-import type { PeerContact, StateChange } from "../../src/model/node-state.ts";
+import type { NodeState, PeerContact, StateChange } from "../../src/model/node-state.ts";
 import { decodeKey, encodeKey, makeKey } from "../../src/rpc/peer/key.ts";
 import { PeerProber } from "../../src/rpc/peer/prober.ts";
 import { udpTransport } from "../../src/rpc/peer/transport.ts";
@@ -25,8 +25,7 @@ export class Peers {
   readonly #options: PeersOptions;
   readonly #stop = new AbortController();
   #prober: PeerProber | undefined;
-  /** By node. */
-  readonly #contacts = new Map<string, PeerContact>();
+  #state: NodeState | undefined;
   #close: (() => void) | undefined;
 
   constructor(options: PeersOptions) {
@@ -38,15 +37,10 @@ export class Peers {
     return this.#prober;
   }
 
-  change({ own, peers }: StateChange): void {
-    const contacts = new Map([...peers].map(([name, peer]) => [name, peer?.contact]));
-    if (own !== undefined)
-      for (const name of this.#contacts.keys()) if (!contacts.has(name)) contacts.set(name, undefined);
-    for (const [name, contact] of contacts) {
-      if (contact === undefined) this.#contacts.delete(name);
-      else this.#contacts.set(name, contact);
-    }
-    this.#prober?.change(contacts);
+  /** @param state the whole, live: whoever starts later is told of all in it. */
+  change({ own, peers }: StateChange, state: NodeState): void {
+    this.#state = state;
+    this.#prober?.change(contactsOf(peers), { whole: own !== undefined });
   }
 
   stop(): void {
@@ -67,7 +61,7 @@ export class Peers {
     );
     this.#close = () => transport.close();
     this.#prober = new PeerProber({ node, key, transport, clock, random, log, onChange });
-    this.#prober.change(this.#contacts);
+    if (this.#state !== undefined) this.#prober.change(contactsOf(this.#state.peers), { whole: true });
     await this.#prober.run(this.#stop.signal);
   }
 
@@ -88,3 +82,6 @@ export class Peers {
     return undefined;
   }
 }
+
+const contactsOf = (peers: StateChange["peers"]): ReadonlyMap<string, PeerContact | undefined> =>
+  new Map([...peers].map(([name, peer]) => [name, peer?.contact]));

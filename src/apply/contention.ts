@@ -14,6 +14,7 @@ export class Contention {
   readonly #clock: Clock;
   readonly #retries: Retries;
   readonly #writes = new Map<string, { at: number; rounds: number }>();
+  #prunedAt = 0;
 
   constructor(clock: Clock, retries: Retries) {
     this.#clock = clock;
@@ -24,6 +25,7 @@ export class Contention {
   mayWrite(target: Pick<Failure, "kind" | "key" | "device" | "object">): boolean {
     const id = `${target.kind} ${target.key}`;
     const now = this.#clock.monotonic();
+    if (now - this.#prunedAt >= round) this.prune();
     const last = this.#writes.get(id);
     const rounds = last !== undefined && now - last.at < round ? last.rounds + 1 : 0;
     this.#writes.set(id, { at: now, rounds });
@@ -45,6 +47,7 @@ export class Contention {
   /** Drops what is too old to matter. */
   prune(): void {
     const now = this.#clock.monotonic();
+    this.#prunedAt = now;
     for (const [id, { at }] of this.#writes) if (now - at >= round) this.#writes.delete(id);
   }
 }

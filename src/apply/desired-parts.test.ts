@@ -19,7 +19,7 @@ test("property: of parts that name one key the first counts, whatever came and w
         value: random.below(9),
       }));
       const before = new Map([..."012345"].map((digit) => [`k${digit}`, subject.get(`k${digit}`)]));
-      const touched = subject.replace(part, entries);
+      const touched = subject.replace(part, parts.get(part) ?? [], entries);
       parts.set(part, entries);
       for (const [key, old] of before) {
         const names = [...parts.keys()].sort();
@@ -37,6 +37,6 @@ test("property: of parts that name one key the first counts, whatever came and w
 test("the same part again touches nothing", () => {
   const subject = new DesiredParts<Entry>(({ key }) => key);
   const entries = [{ key: "k", value: 1 }];
-  expect([...subject.replace("a", entries).keys()]).toEqual(["k"]);
-  expect(subject.replace("a", entries).size).toBe(0);
+  expect([...subject.replace("a", [], entries).keys()]).toEqual(["k"]);
+  expect(subject.replace("a", entries, entries).size).toBe(0);
 });

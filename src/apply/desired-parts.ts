@@ -8,10 +8,10 @@ interface Named<D> {
 /**
  * Desired entries by key, put together from parts that are replaced one at a time. Of parts that name the same key the first
  * by name counts, and when that goes, the next: what is desired follows from the parts alone, in whatever order they came.
+ * The parts themselves are the owner's, who says what they were: kept in each table again, they would be most of its memory.
  */
 export class DesiredParts<D> {
   readonly #keyOf: (entry: D) => string;
-  readonly #parts = new Map<string, readonly D[]>();
   readonly #named = new Map<string, Named<D>>();
 
   constructor(keyOf: (entry: D) => string) {
@@ -31,13 +31,12 @@ export class DesiredParts<D> {
   }
 
   /**
-   * Makes these all the entries of the part; of two with one key, the first.
+   * Makes `after` all the entries of the part, which were `before`; of two with one key, the first.
    * @returns each key that the part named or names, with the entry that counted before.
    */
-  replace(part: string, entries: readonly D[]): ReadonlyMap<string, D | undefined> {
-    const before = this.#parts.get(part) ?? [];
+  replace(part: string, before: readonly D[], after: readonly D[]): ReadonlyMap<string, D | undefined> {
     const touched = new Map<string, D | undefined>();
-    if (before === entries) return touched;
+    if (before === after) return touched;
     for (const entry of before) {
       const key = this.#keyOf(entry);
       if (touched.has(key)) continue;
@@ -45,15 +44,13 @@ export class DesiredParts<D> {
       this.#withdraw(key, part);
     }
     const named = new Set<string>();
-    for (const entry of entries) {
+    for (const entry of after) {
       const key = this.#keyOf(entry);
       if (named.has(key)) continue;
       named.add(key);
       if (!touched.has(key)) touched.set(key, this.get(key));
       this.#name(key, part, entry);
     }
-    if (entries.length === 0) this.#parts.delete(part);
-    else this.#parts.set(part, entries);
     return touched;
   }
 

@@ -73,15 +73,15 @@ export class EntryTable<
     return this.#held.get(key);
   }
 
-  /** Makes these all the entries of a part. @returns the keys that are desired otherwise than before. */
-  setDesired(part: string, entries: readonly D[]): readonly string[] {
+  /** Makes `after` all the entries of a part, which were `before`. @returns the keys that are desired otherwise now. */
+  setDesired(part: string, before: readonly D[], after: readonly D[]): readonly string[] {
     const changed: string[] = [];
-    for (const [key, before] of this.#desired.replace(part, entries)) {
-      const after = this.#desired.get(key);
-      if (before === after) continue;
-      this.#count(before, -1);
-      this.#count(after, 1);
-      if (before !== undefined && after !== undefined && this.kind.sameDesired(before, after)) continue;
+    for (const [key, old] of this.#desired.replace(part, before, after)) {
+      const desired = this.#desired.get(key);
+      if (old === desired) continue;
+      this.#count(old, -1);
+      this.#count(desired, 1);
+      if (old !== undefined && desired !== undefined && this.kind.sameDesired(old, desired)) continue;
       this.#retries.clear(this.kind.name, key);
       this.#marked.add(key);
       changed.push(key);

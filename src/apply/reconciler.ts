@@ -75,8 +75,9 @@ export class Reconciler {
   readonly #tables: readonly AnyEntryTable[];
   /** Keys of our routes that somebody else's route may have replaced. */
   readonly #contested = new Set<string>();
-  /** Names of the peers' parts. Undefined: nothing is desired yet, and nothing is done. */
-  #peers: Set<string> | undefined;
+  /** What is desired now. Without an own part nothing is done yet. */
+  #own: DesiredOwn | undefined;
+  readonly #peers = new Map<string, DesiredPeer>();
   #complete = true;
   #synced = false;
 
@@ -116,10 +117,9 @@ export class Reconciler {
     // What was spared is looked at again.
     if (complete && !this.#complete) this.resync();
     this.#complete = complete;
-    this.#peers ??= new Set();
     if (own !== undefined) {
       this.#setOwn(own);
-      for (const name of this.#peers) if (!peers.has(name)) this.#setPeer(name, undefined);
+      for (const name of this.#peers.keys()) if (!peers.has(name)) this.#setPeer(name, undefined);
     }
     for (const [name, peer] of peers) this.#setPeer(name, peer);
   }
@@ -178,7 +178,7 @@ export class Reconciler {
    */
   flush(): ApplyReport {
     const writer = new Writer(this.#rtnl, this.#log);
-    if (this.#peers !== undefined) {
+    if (this.#own !== undefined) {
       try {
         this.#flush(writer);
       } catch (error) {
@@ -198,19 +198,21 @@ export class Reconciler {
   #setOwn(own: DesiredOwn): void {
     this.#links.setDesired(own.links);
     this.#sysctls.setDesired(own);
-    this.#setEntries(this.#address, "", own.addresses);
+    this.#setEntries(this.#address, "", this.#own?.addresses, own.addresses);
+    this.#own = own;
   }
 
   #setPeer(name: string, peer: DesiredPeer | undefined): void {
-    if (peer === undefined) this.#peers?.delete(name);
-    else this.#peers?.add(name);
-    this.#setEntries(this.#neighbour, name, peer?.neighbours ?? []);
-    this.#setEntries(this.#fdb, name, peer?.fdb ?? []);
-    this.#setEntries(this.#route, name, peer?.routes ?? []);
+    const before = this.#peers.get(name);
+    this.#setEntries(this.#neighbour, name, before?.neighbours, peer?.neighbours);
+    this.#setEntries(this.#fdb, name, before?.fdb, peer?.fdb);
+    this.#setEntries(this.#route, name, before?.routes, peer?.routes);
+    if (peer === undefined) this.#peers.delete(name);
+    else this.#peers.set(name, peer);
   }
 
-  #setEntries<D>(table: EntryWisher<D>, part: string, entries: readonly D[]): void {
-    for (const key of table.setDesired(part, entries)) this.#contention.forget(table.kind.name, key);
+  #setEntries<D>(table: EntryWisher<D>, part: string, before: readonly D[] = [], after: readonly D[] = []): void {
+    for (const key of table.setDesired(part, before, after)) this.#contention.forget(table.kind.name, key);
   }
 
   #flush(writer: Writer): void {
@@ -387,5 +389,5 @@ interface EntryObserver<S> {
 
 interface EntryWisher<D> {
   readonly kind: { readonly name: EntryKindName };
-  setDesired(part: string, entries: readonly D[]): readonly string[];
+  setDesired(part: string, before: readonly D[], after: readonly D[]): readonly string[];
 }

@@ -1,5 +1,5 @@
 import { hostPrefix, prefixFamily } from "../base/prefix.ts";
-import { type DesiredRoute, routeKey } from "../objects/desired.ts";
+import { type DesiredRoute, defaultMetric, routeKey } from "../objects/desired.ts";
 import { mainTable, type Route, TWILL_ROUTE_PROTOCOL } from "../objects/route.ts";
 import type { EntryKind } from "./entry-kind.ts";
 
@@ -38,27 +38,29 @@ export const routeKind: EntryKind<DesiredRoute, Route> = {
   remove: (held) => [{ op: "route.delete", route: held }],
 };
 
-function leadTo({ gateway, metric }: DesiredRoute, device: number): Route {
+const metricOf = ({ destination, metric }: DesiredRoute): number => metric ?? defaultMetric(prefixFamily(destination));
+
+function leadTo(desired: DesiredRoute, device: number): Route {
   return {
-    destination: hostPrefix(gateway),
+    destination: hostPrefix(desired.gateway),
     type: "unicast",
     table: mainTable,
     protocol: TWILL_ROUTE_PROTOCOL,
     scope: "universe",
-    metric,
+    metric: metricOf(desired),
     device,
   };
 }
 
 function wantedRoute(desired: DesiredRoute, device: number): Route {
-  const { destination, gateway, onlink, metric, source } = desired;
+  const { destination, gateway, onlink, source } = desired;
   return {
     destination,
     type: "unicast",
     table: mainTable,
     protocol: TWILL_ROUTE_PROTOCOL,
     scope: "universe",
-    metric,
+    metric: metricOf(desired),
     gateway,
     device,
     ...(onlink ? { onlink } : {}),

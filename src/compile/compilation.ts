@@ -5,7 +5,7 @@ import type { Lease } from "../model/network.ts";
 import type { NodeState, OwnState, PeerState } from "../model/node-state.ts";
 import { type Claims, keyClaims, prefixClaims } from "./claims.ts";
 import { type CompileInput, ownState } from "./own-state.ts";
-import { type Admission, admit, otherBackend, peerState, tunnelEnd } from "./peer-state.ts";
+import { admit, otherBackend, peerState, tunnelEnd } from "./peer-state.ts";
 
 /**
  * A node's state for one input, kept up to date as leases come, change and go. The input never changes: another input is
@@ -19,7 +19,7 @@ export class Compilation implements NodeState {
   readonly #subnets: Claims<Prefix>;
   /** Ethernet addresses of tunnels (`tunnelEnd`): of two cloned machines, one would get the other's packets. */
   readonly #ends: Claims<string>;
-  readonly #candidates = new Map<string, Candidate>();
+  readonly #leases = new Map<string, Lease>();
   readonly #peers = new Map<string, PeerState>();
 
   constructor(input: CompileInput) {
@@ -47,10 +47,9 @@ export class Compilation implements NodeState {
     const touched = new Set<string>();
     for (const [name, lease] of leases) {
       if (name === this.own.node) continue;
-      const candidate = lease && { lease, admission: admit(this.#input, name, lease) };
-      if (candidate === undefined) this.#candidates.delete(name);
-      else this.#candidates.set(name, candidate);
-      this.#subnets.set(name, candidate?.admission.subnets ?? []);
+      if (lease === undefined) this.#leases.delete(name);
+      else this.#leases.set(name, lease);
+      this.#subnets.set(name, lease === undefined ? [] : admit(this.#input, name, lease).subnets);
       touched.add(name);
     }
     for (const name of this.#subnets.settle()) touched.add(name);
@@ -63,28 +62,28 @@ export class Compilation implements NodeState {
   }
 
   #remake(name: string, plan: PeerPlan): PeerState | undefined {
-    const candidate = this.#candidates.get(name);
-    if (candidate === undefined) {
+    const lease = this.#leases.get(name);
+    if (lease === undefined) {
       this.#peers.delete(name);
       return undefined;
     }
-    const [subnets, ends, hasTunnel] = [this.#subnets.of(name), this.#ends.of(name), this.own.tunnels.length > 0];
-    const state = peerState({ admission: candidate.admission, subnets, plan, ends, hasTunnel });
+    const state = peerState({
+      admission: admit(this.#input, name, lease),
+      subnets: this.#subnets.of(name),
+      plan,
+      ends: this.#ends.of(name),
+      hasTunnel: this.own.tunnels.length > 0,
+    });
     this.#peers.set(name, state);
     return state;
   }
 
   /** What the peer would have if its tunnel ends were its own. */
   #plan(name: string): PeerPlan {
-    const lease = this.#candidates.get(name)?.lease;
+    const lease = this.#leases.get(name);
     const claims = this.#subnets.of(name).filter(({ lostTo }) => lostTo === undefined);
     if (lease === undefined || claims.length === 0) return emptyPeerPlan;
     if (lease.backendType !== this.#input.network.backend.type) return otherBackend(this.#input, lease);
     return this.#planner({ ...lease, subnets: claims.map(({ thing }) => thing) });
   }
-}
-
-interface Candidate {
-  readonly lease: Lease;
-  readonly admission: Admission;
 }

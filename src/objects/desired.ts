@@ -82,7 +82,8 @@ export interface DesiredRoute {
   readonly device: string;
   readonly gateway: Address;
   readonly onlink: boolean;
-  readonly metric: number;
+  /** Absent: the family's usual one (`defaultMetric`). */
+  readonly metric?: number;
   readonly source?: Address;
 }
 
@@ -101,8 +102,10 @@ export const addressKey = (of: Pick<DesiredAddress, "device" | "address" | "leng
   `${of.device} ${of.address}/${of.length}`;
 export const neighbourKey = (of: Pick<DesiredNeighbour, "device" | "address">): string => `${of.device} ${of.address}`;
 export const fdbKey = (of: Pick<DesiredFdbEntry, "device" | "mac">): string => `${of.device} ${of.mac}`;
-export const routeKey = (of: Pick<DesiredRoute, "destination" | "metric">): string =>
-  of.metric === defaultMetric(prefixFamily(of.destination)) ? of.destination : `${of.destination} metric ${of.metric}`;
+export const routeKey = ({ destination, metric }: Pick<DesiredRoute, "destination" | "metric">): string =>
+  metric === undefined || metric === defaultMetric(prefixFamily(destination))
+    ? destination
+    : `${destination} metric ${metric}`;
 
 export const sysctlKey = (of: Pick<DesiredSysctl, "name">): string => of.name.join("/");
 

@@ -1,12 +1,6 @@
-import { baseOf, lengthOf, prefixFamily } from "../base/prefix.ts";
+import { baseOf, lengthOf } from "../base/prefix.ts";
 import type { NodeState, OwnState, PeerState, StateChange } from "../model/node-state.ts";
-import {
-  type DesiredChange,
-  type DesiredKernel,
-  type DesiredOwn,
-  type DesiredPeer,
-  defaultMetric,
-} from "../objects/desired.ts";
+import type { DesiredChange, DesiredKernel, DesiredOwn, DesiredPeer } from "../objects/desired.ts";
 
 /** NodeState → the kernel objects that rtnetlink and sysctl hold (nftables: masquerade.ts). Pure, and part by part. */
 export function render(state: NodeState): DesiredKernel;
@@ -26,10 +20,9 @@ function renderOwn({ tunnels, sysctls }: OwnState): DesiredOwn {
   };
 }
 
-function renderPeer({ neighbours, forwarding, routes }: PeerState): DesiredPeer {
-  return {
-    neighbours,
-    fdb: forwarding,
-    routes: routes.map((route) => ({ ...route, metric: defaultMetric(prefixFamily(route.destination)) })),
-  };
-}
+/** The very same entries: with thousands of peers, copies would be what the agent's memory is filled with. */
+const renderPeer = ({ neighbours, forwarding, routes }: PeerState): DesiredPeer => ({
+  neighbours,
+  fdb: forwarding,
+  routes,
+});

@@ -5,9 +5,12 @@ const window = 10;
 /** So many losses in a row are needed to say no: one lost datagram is nothing. */
 const lossesForNo = 3;
 
+/** One for all that were not probed yet. */
+const none: readonly undefined[] = [];
+
 /** What came of the last probes over one path to one peer. */
 export class PathHistory {
-  #results: (number | undefined)[] = [];
+  #results: readonly (number | undefined)[] = none;
   #state: Reachability["state"] = "unknown";
   #since: number | undefined;
 

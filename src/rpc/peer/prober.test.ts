@@ -87,6 +87,24 @@ test("the budget holds for 1,000 peers, and every one has its turn", async () =>
   expect(new Set(sentTo.filter((to) => to.startsWith("172."))).size).toBe(1000);
 });
 
+test("who is not among all is measured no longer, and may not send; who stays keeps its history", async () => {
+  const { a, pass, sentTo } = pair();
+  await pass(10_000);
+  expect(a.reachability("b").state).toBe("yes");
+  const b = { port: 9098, underlay: address("192.168.0.2"), overlay: address("10.0.2.0") };
+  a.change(new Map([["c", { port: 9098, underlay: address("192.168.0.3") }]]));
+  a.change(new Map([["b", b]]), { whole: true });
+  expect([a.reachability("b").state, a.reachability("c").state]).toEqual(["yes", "unknown"]);
+  sentTo.length = 0;
+  await pass(10_000);
+  expect(sentTo.filter((to) => to === "192.168.0.3")).toEqual([]);
+  const rejected = a.counters.rejected;
+  a.receive(new Uint8Array(320), address("192.168.0.3"), 9098);
+  expect(a.counters.rejected - rejected).toBe(1);
+  a.change(new Map([["b", undefined]]));
+  expect([a.reachability("b").state, a.reverse("b")]).toEqual(["unknown", undefined]);
+});
+
 test("strangers, wrong keys and replays are not answered or believed", async () => {
   const { a, b, pass, sentTo } = pair();
   await pass(2_000);

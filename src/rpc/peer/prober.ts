@@ -54,7 +54,9 @@ interface Target {
 export class PeerProber {
   readonly counters: ProberCounters = { sent: 0, answered: 0, lost: 0, rejected: 0 };
   readonly #options: ProberOptions;
-  readonly #targets = new Map<string, Target>();
+  /** By node. */
+  readonly #targets: Readonly<Record<Path, Map<string, Target>>> = { underlay: new Map(), overlay: new Map() };
+  readonly #paths = Object.values(this.#targets);
   readonly #reverse = new Map<string, Reachability>();
   readonly #outstanding = new Map<string, { readonly target: Target; readonly sentAt: number }>();
   /** Addresses that datagrams may come from, with the number of targets there. */
@@ -81,8 +83,15 @@ export class PeerProber {
     this.#stopped = true;
   }
 
-  /** Takes these contacts, by node, in the place of what they were; undefined: it is measured no longer. */
-  change(contacts: ReadonlyMap<string, PeerContact | undefined>): void {
+  /**
+   * Takes these contacts, by node, in the place of what they were; undefined: it is measured no longer.
+   * `whole`: nor is any that is not among them.
+   */
+  change(contacts: ReadonlyMap<string, PeerContact | undefined>, { whole = false } = {}): void {
+    if (whole) {
+      const gone = [...this.#targets.underlay.keys()].filter((node) => !contacts.has(node));
+      this.change(new Map(gone.map((node) => [node, undefined])));
+    }
     for (const [node, contact] of contacts) {
       this.#aim(node, "underlay", contact?.port, contact?.underlay);
       this.#aim(node, "overlay", contact?.port, contact?.overlay);
@@ -93,16 +102,16 @@ export class PeerProber {
 
   /** A path that stays keeps its history. */
   #aim(node: string, path: Path, port: number | undefined, address: Address | undefined): void {
-    const id = `${node} ${path}`;
-    const before = this.#targets.get(id);
+    const targets = this.#targets[path];
+    const before = targets.get(node);
     if (before !== undefined && before.address === address && before.port === port) return;
     if (before !== undefined) {
-      this.#targets.delete(id);
+      targets.delete(node);
       this.#countSender(before.address, -1);
     }
     if (address === undefined || port === undefined) return;
     const due = this.#options.clock.monotonic() + this.#options.random.below(soonMs);
-    this.#targets.set(id, { node, port, path, address, history: new PathHistory(), due });
+    targets.set(node, { node, port, path, address, history: new PathHistory(), due });
     this.#countSender(address, 1);
   }
 
@@ -113,8 +122,8 @@ export class PeerProber {
   }
 
   reachability(name: string): Reachability {
-    const underlay = this.#targets.get(`${name} underlay`)?.history.reachability ?? { state: "unknown" };
-    return combine(underlay, this.#targets.get(`${name} overlay`)?.history.reachability);
+    const underlay = this.#targets.underlay.get(name)?.history.reachability ?? { state: "unknown" };
+    return combine(underlay, this.#targets.overlay.get(name)?.history.reachability);
   }
 
   /** What the peer's agent last said that it measured towards this node. */
@@ -135,8 +144,9 @@ export class PeerProber {
       this.#record(target, undefined);
     }
     let next: Target | undefined;
-    for (const target of this.#targets.values())
-      if (target.due <= now && (next === undefined || target.due < next.due)) next = target;
+    for (const targets of this.#paths)
+      for (const target of targets.values())
+        if (target.due <= now && (next === undefined || target.due < next.due)) next = target;
     const early = this.#probedAt + gapMs - now;
     if (early > 0) return early;
     if (next !== undefined) {
@@ -152,7 +162,7 @@ export class PeerProber {
     const first = this.#outstanding.values().next().value;
     const loss = first === undefined ? Number.POSITIVE_INFINITY : first.sentAt + answerWithinMs;
     let next = Math.min(loss, this.#options.clock.monotonic() + idleMs);
-    for (const target of this.#targets.values()) next = Math.min(next, target.due);
+    for (const targets of this.#paths) for (const target of targets.values()) next = Math.min(next, target.due);
     return next;
   }
 
