@@ -101,11 +101,15 @@ async function removeDirectory(path: string): Promise<void> {
   }
 }
 
-/** The directory and all in it, children first. */
+/** The directory and all in it, children first. Whoever ends in there meanwhile takes its directory along. */
 function below(path: string): string[] {
-  if (!existsSync(path)) return [];
-  const children = entries(path).map((name) => join(path, name));
-  return [...children.filter((child) => lstatSync(child).isDirectory()).flatMap(below), path];
+  try {
+    const children = readdirSync(path, { withFileTypes: true }).filter((child) => child.isDirectory());
+    return [...children.flatMap(({ name }) => below(join(path, name))), path];
+  } catch (error) {
+    if (existsSync(path)) throw error;
+    return [];
+  }
 }
 
 const entries = (path: string): string[] => (existsSync(path) ? readdirSync(path) : []);
