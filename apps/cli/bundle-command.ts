@@ -25,11 +25,15 @@ private keys that stand in logs or configuration are replaced by [removed]. Addr
 hand it on.
 
   twill bundle
+  kubectl -n twill-system exec ds/twill-agent -- twill bundle -f - > bundle.tar.gz
   twill bundle -f /tmp/cluster.tar.gz --dns 10.96.0.10`,
   flags: {
     runDir: text(defaultRunDir, "where the agent's socket is", "DIR"),
     stateDir: text(defaultStateDir, "what the agent keeps: read when it does not answer", "DIR"),
-    file: withLetter("f", optional("what is written (default: twill-bundle-TIME.tar.gz here)", "FILE")),
+    file: withLetter(
+      "f",
+      optional("what is written (default: twill-bundle-TIME.tar.gz here; - for standard output)", "FILE"),
+    ),
     local: boolean(false, "this node alone"),
     dns: list("DNS servers of the pods, to be asked from a pod", "ADDRESS"),
     peers: number(16, "how many other nodes each node probes", [0, 10_000]),
@@ -47,8 +51,8 @@ hand it on.
     const diagnosis = await diagnose(opened, { dns: flags.dns, peers: flags.peers }, !flags.local);
     const files = [...summary(diagnosis, now, collected.failures), ...collected.files];
     const tar = encodeTar(inFolder(`twill-bundle-${stamp}`, files), now.getTime() / 1000);
-    writeResult(path, Bun.gzipSync(Buffer.from(tar)));
-    output.out(
+    await writeResult(path, Bun.gzipSync(Buffer.from(tar)));
+    (path === "-" ? output.error : output.out)(
       `${path}: ${files.length} files from ${collected.answered} of ${nodes.length} nodes, ${diagnosis.findings.length} findings\n`,
     );
     for (const failure of collected.failures) output.error(`not there: ${failure}\n`);

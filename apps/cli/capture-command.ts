@@ -43,7 +43,10 @@ nothing is changed. An agent lets others capture only what goes to or comes from
     seconds: number(10, "how long", [1, 280]),
     megabytes: number(4, "at most so many from each node", [1, 8]),
     snapLength: number(256, "bytes kept of each packet", [64, 65_535]),
-    write: withLetter("w", optional("write a pcapng with the devices' names; Wireshark and tcpdump read it", "FILE")),
+    write: withLetter(
+      "w",
+      optional("write a pcapng with the devices' names, for Wireshark and tcpdump; - for standard output", "FILE"),
+    ),
     quiet: boolean(false, "print no story"),
   },
   run: async ({ flags, rest, after }, output) => {
@@ -67,8 +70,8 @@ nothing is changed. An agent lets others capture only what goes to or comes from
     };
     const sites = await sitesOf(asker, pod, other);
     const captured = await captureAll(asker, sites, hostsOf(pod, other?.place), program, limits, output.error);
-    if (flags.write !== undefined) writeResult(flags.write, fileOf(captured, flags.snapLength));
-    if (!flags.quiet)
+    if (flags.write !== undefined) await writeResult(flags.write, fileOf(captured, flags.snapLength));
+    if (!flags.quiet && flags.write !== "-")
       output.out(captureText(passages(captured.packets, captured.places), captured.places, paint(output.colour)));
     for (const note of captured.notes) output.error(`${note}\n`);
     if (flags.write !== undefined)

@@ -1,8 +1,12 @@
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { TwillError } from "../../src/base/errors.ts";
 
-/** A file for root alone, whole or not at all. @throws TwillError `io`. */
-export function writeResult(path: string, bytes: Uint8Array): void {
+/** A file for root alone, whole or not at all; "-": standard output (from a container that can write no file). @throws TwillError `io`. */
+export async function writeResult(path: string, bytes: Uint8Array): Promise<void> {
+  if (path === "-") {
+    await Bun.write(Bun.stdout, bytes);
+    return;
+  }
   const fresh = `${path}.new`;
   try {
     rmSync(fresh, { force: true });

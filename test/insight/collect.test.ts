@@ -168,7 +168,7 @@ test("a bundle of all nodes: store, kernels, agents, logs, findings; and no secr
     ])
       expect(files).toContain(`nodes/${node}/${name}`);
     expect(texts.get(`nodes/${node}/agent/log.txt`)).toContain("twill-agent starts");
-    expect(texts.get(`nodes/${node}/kernel/routes.json`)).toContain(patient.subnet("node1"));
+    expect(texts.get(`nodes/${node}/kernel/routes.json`)).toContain(`${patient.pod(`${node}/pod-a`)}/32`);
   }
   expect(files).toContain("store/config.json");
   expect(files).toContain("doctor.json");
