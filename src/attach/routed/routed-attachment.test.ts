@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { parseAddress } from "../../base/address.ts";
+import { hostPrefix } from "../../base/prefix.ts";
 import { kernelSysctls } from "../../kernel/sysctl.ts";
 import { TWILL_POD_ROUTE_PROTOCOL } from "../../objects/route.ts";
 import { attachmentContract } from "../attachment.contract.ts";
@@ -91,4 +92,27 @@ test("IPv6 that is switched off for new devices, on the node and in the pod, is 
   for (const netns of [node, pod]) kernelSysctls(netns.fd).write(["ipv6", "conf", "default", "disable_ipv6"], "1");
   new RoutedAttachment(testKernel(node)).attach(podRequest(which, pod, 10));
   ping(pod, parseAddress("2001:db8::1"));
+});
+
+test("the node has no route to a pod before the pod answers ARP: the first packet would make all others wait a second", () => {
+  const node = testNode();
+  const kernel = testKernel(node);
+  const pod = podNetns();
+  const seen: { readonly routed: string; readonly answers: boolean }[] = [];
+  const { rtnl } = kernel.node;
+  const apply = rtnl.apply.bind(rtnl);
+  rtnl.apply = (operations) => {
+    for (const operation of operations) {
+      if (operation.op !== "route.add" && operation.op !== "route.replace") continue;
+      const { destination } = operation.route;
+      const has = pod.rtnl.addresses().some(({ address }) => hostPrefix(address) === destination);
+      seen.push({ routed: destination, answers: has && pod.rtnl.link("eth0")?.carrier === true });
+    }
+    return apply(operations);
+  };
+  new RoutedAttachment(kernel).attach(podRequest(which, pod, 10));
+  expect(seen).toEqual([
+    { routed: "10.244.1.10/32", answers: true },
+    { routed: "fd00:10:244:1::a/128", answers: true },
+  ]);
 });
