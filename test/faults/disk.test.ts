@@ -37,4 +37,4 @@ test("a full disk under the agent's state: running pods do not notice, ADD says 
   expect(addresses).toHaveLength(refusal === undefined ? 3 : 2);
   expect(await lab.on("node1", "ls /sys/class/net | grep -c twl")).toBe(`${addresses.length}\n`);
   await until(async () => (await lab.status("node1")).problems.length === 0, "nothing is wrong any more");
-}, 60_000);
+}, 240_000);

@@ -179,7 +179,7 @@ export class FaultLab extends TestLab {
 export async function until(
   condition: () => Promise<boolean> | boolean,
   what: string | (() => string),
-  milliseconds = 20_000,
+  milliseconds = 60_000,
 ): Promise<number> {
   const start = performance.now();
   for (;;) {

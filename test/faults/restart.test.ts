@@ -80,7 +80,7 @@ test("an agent that is killed and started again loses no packet, and writes noth
   const stop = await lab.listen("node1", "ip -o monitor label route");
   await lab.on("node1", "ip route add 198.18.9.0/24 dev eth0; ip route del 198.18.9.0/24");
   expect(writesSeen(await stop())).toHaveLength(2);
-}, 60_000);
+}, 240_000);
 
 test("agents killed at any moment of their start: no packet lost, and nothing is left half made", async () => {
   const seed = Number(process.env.TWILL_SEED ?? Date.now() & 0x7fffffff);
@@ -108,4 +108,4 @@ test("agents killed at any moment of their start: no packet lost, and nothing is
     expect(addresses.used).toBe(3);
   }
   expect(await lab.brokenPaths(2)).toEqual([]);
-}, 60_000);
+}, 240_000);

@@ -21,7 +21,7 @@ let lab: FaultLab;
 beforeAll(async () => {
   lab = await FaultLab.up({ nodes: 3, subnets: 2, pods: 1, config: vxlan });
   await filterStrictly(lab, nodes);
-}, 60_000);
+}, 240_000);
 afterAll(() => lab?.[Symbol.asyncDispose]());
 
 const traffic = async () =>
@@ -72,7 +72,7 @@ test("an agent that hangs holds the change, and status says so; rollback from th
   expect((await lab.status("node1")).network?.backend).toBe("vxlan");
   expect(await lab.on("node2", "ls /sys/class/net")).not.toContain("flannel.7");
   expect(losses(await running.stop())).toEqual([]);
-}, 120_000);
+}, 240_000);
 
 test("a machine that is away is not waited for, and joins later without harm to the others", async () => {
   await lab.call("stopNode", { name: "node3" });
@@ -85,7 +85,7 @@ test("a machine that is away is not waited for, and joins later without harm to 
   await lab.call("addPod", { node: "node3", pod: "pod-b" });
   expect(await lab.brokenPaths()).toEqual([]);
   for (const node of nodes) expect((await lab.status(node)).problems).toEqual([]);
-}, 240_000);
+}, 480_000);
 
 test("host-gw over two links is refused with its reason, by command or by hand, and changes nothing", async () => {
   const before = await lab.target();
@@ -105,7 +105,7 @@ test("host-gw over two links is refused with its reason, by command or by hand, 
   expect((await backend("rollback --yes")).status).toBe(0);
   await until(async () => (await lab.status("node1")).problems.length === 0, "nothing is wrong any more");
   expect(await lab.target()).toEqual(before);
-}, 60_000);
+}, 240_000);
 
 test("a real flanneld in the cluster: every change is refused with its node's name, until it is gone", async () => {
   const store = await openDatastore(lab.datastore);
@@ -136,4 +136,4 @@ test("a real flanneld in the cluster: every change is refused with its node's na
   await lab.storeConfig(direct);
   await settled(lab, nodes);
   expect(await lab.brokenPaths()).toEqual([]);
-}, 120_000);
+}, 240_000);

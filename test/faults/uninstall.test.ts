@@ -63,7 +63,7 @@ for (const { what, config, flags, end, keepPods = false } of cases) {
     expect(difference(before, await look())).toEqual([]);
     // A second time there is nothing to do.
     expect(await lab.on("node1", "twill uninstall")).toBe("");
-  }, 60_000);
+  }, 240_000);
 }
 
 test("folders that the agent made are gone too, and those that it shares stay", async () => {
@@ -89,4 +89,4 @@ test("folders that the agent made are gone too, and those that it shares stay", 
     5000,
   );
   expect(await lab.on("node1", list)).toBe(before);
-}, 60_000);
+}, 240_000);

@@ -42,7 +42,7 @@ test("machines reach each other through the router; this machine's own network i
   expect(lab.traces(namespaces)).toEqual([]);
   expect(hostNetwork()).toBe(before);
   expect(await lab.do("down")).toBe("there is no lab\n");
-}, 60_000);
+}, 240_000);
 
 test("a node's files are its own; the exit status of a command is passed on", async () => {
   await using lab = new TestLab();
@@ -51,7 +51,7 @@ test("a node's files are its own; the exit status of a command is passed on", as
   expect((await lab.run("exec", "node2", "--", "ls", "/var/lib/twill/mine")).status).toBe(2);
   expect(existsSync("/var/lib/twill/mine")).toBe(false);
   expect((await lab.run("exec", "node1", "--", "sh", "-c", "exit 42")).status).toBe(42);
-}, 60_000);
+}, 240_000);
 
 test("a power cut kills what runs on a node and empties /run; the disk and the addresses stay", async () => {
   await using lab = new TestLab();
@@ -74,7 +74,7 @@ test("a power cut kills what runs on a node and empties /run; the disk and the a
   expect((await lab.run("exec", "extra", "--", "ping", "-c1", "-W2", "node3")).status).toBe(0);
   await lab.do("node", "del", "extra");
   expect(existsSync(`${lab.directory}/nodes/extra`)).toBe(false);
-}, 60_000);
+}, 240_000);
 
 test("a second up says that a lab runs, and with --replace takes its place", async () => {
   await using lab = new TestLab();
@@ -86,7 +86,7 @@ test("a second up says that a lab runs, and with --replace takes its place", asy
   await lab.do(...bare, "--replace");
   expect(first.filter(isAlive)).toEqual([]);
   await lab.do("status");
-}, 60_000);
+}, 240_000);
 
 test("a wrong --config, too many subnets and commands without a lab say what to do", async () => {
   await using lab = new TestLab();
@@ -97,7 +97,7 @@ test("a wrong --config, too many subnets and commands without a lab say what to 
   expect(config.stderr).toContain("mask");
   expect(existsSync(lab.directory)).toBe(false);
   expect((await lab.run("status")).stderr).toContain('start one with "twill lab up"');
-}, 60_000);
+}, 240_000);
 
 test("ctrl-C at any moment of up takes everything away", async () => {
   await using lab = new TestLab();
@@ -111,7 +111,7 @@ test("ctrl-C at any moment of up takes everything away", async () => {
     if (status === 0) await lab.do("down");
     expect(lab.traces(namespaces)).toEqual([]);
   }
-}, 120_000);
+}, 240_000);
 
 test("kill -9 of anybody at any moment: the next up or down cleans", async () => {
   await using lab = new TestLab();
@@ -133,7 +133,7 @@ test("kill -9 of anybody at any moment: the next up or down cleans", async () =>
     }
     expect({ seed, round, traces: lab.traces(namespaces) }).toEqual({ seed, round, traces: [] });
   }
-}, 240_000);
+}, 480_000);
 
 test("a creator that is killed takes its lab along even without a down", async () => {
   await using lab = new TestLab();
@@ -143,7 +143,7 @@ test("a creator that is killed takes its lab along even without a down", async (
   creating.kill("SIGKILL");
   await creating.exited;
   await until(() => !members.some(isAlive), "the lab ends");
-}, 60_000);
+}, 240_000);
 
 // Needs the machine's root, to become nobody; whoever runs the tests without root has shown it by running them.
 test.if(isRealRoot())(

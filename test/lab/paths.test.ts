@@ -97,34 +97,34 @@ test("the default: vxlan across subnets, direct within; pods come and go; nodes,
   const namespaces = lab.namespaces();
   await lab.do("down");
   expect(lab.traces(namespaces)).toEqual([]);
-}, 240_000);
+}, 480_000);
 
 test("vxlan always: a tunnel within the subnet too", async () => {
   await using lab = new TestLab();
   const report = await up(lab, { ...ipv4, Backend: vxlan });
   expect(pathsBetweenPods(report)).toEqual({ node: ["local"], subnet: ["vxlan"], router: ["vxlan"] });
-}, 120_000);
+}, 240_000);
 
 test("host-gw on one subnet: no tunnel, the underlay's whole MTU", async () => {
   await using lab = new TestLab();
   const report = await up(lab, { ...ipv4, Backend: { Type: "host-gw" } }, "--nodes", "2", "--subnets", "1");
   expect(pathsBetweenPods(report)).toEqual({ node: ["local"], subnet: ["direct"] });
   expect(podMtus(report)).toEqual([1500]);
-}, 120_000);
+}, 240_000);
 
 test("dual stack: every path in both families", async () => {
   await using lab = new TestLab();
   const report = await up(lab, { ...ipv4, ...ipv6, Backend: { ...vxlan, DirectRouting: true } });
   expect(report.total).toBe(272);
   expect(pathsBetweenPods(report)).toEqual({ node: ["local"], subnet: ["direct"], router: ["vxlan"] });
-}, 120_000);
+}, 240_000);
 
 test("IPv6 alone: 70 bytes for the tunnel", async () => {
   await using lab = new TestLab();
   const report = await up(lab, { EnableIPv4: false, ...ipv6, Backend: vxlan });
   expect(report.paths.every(({ family }) => family === 6)).toBe(true);
   expect(podMtus(report)).toEqual([1430]);
-}, 120_000);
+}, 240_000);
 
 test("bridge attachment, jumbo underlay, a node more", async () => {
   await using lab = new TestLab();
@@ -135,7 +135,7 @@ test("bridge attachment, jumbo underlay, a node more", async () => {
   const grown = await check(lab);
   expect(grown.works).toBe(grown.total);
   expect(grown.total).toBe(136);
-}, 120_000);
+}, 240_000);
 
 // Needs the machine's root, to become nobody; whoever runs the tests without root has shown it by running them.
 test.if(isRealRoot())(
