@@ -1,8 +1,12 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseAddress } from "../../src/base/address.ts";
 import { openEthtool } from "../../src/kernel/ethtool.ts";
 import { closeFile } from "../../src/kernel/file.ts";
+import { inNetns } from "../../src/kernel/netns.ts";
+import { encodeSockaddr } from "../../src/kernel/sockaddr.ts";
+import { AF_INET, MSG_DONTWAIT, openSocket, SOCK_DGRAM, trySend } from "../../src/kernel/socket.ts";
 import { openDatastore } from "../../src/store/open.ts";
 import { until } from "../faults/fault-lab.fixture.ts";
 import { found, Patient, told } from "./doctor.fixture.ts";
@@ -439,6 +443,33 @@ test("checksums that a card does not finish: ping passes, TCP does not", async (
   }
   await healthy();
 }, 240_000);
+
+test("a full table of connections: who opens none hears nobody, and accuses nobody", async () => {
+  const node = await patient.lab.netns("node1");
+  await patient.lab.on("node1", "sysctl -qw net.netfilter.nf_conntrack_udp_timeout=600");
+  const most = Number(await patient.lab.on("node1", "sysctl -n net.netfilter.nf_conntrack_max"));
+  const count = async () => Number(await patient.lab.on("node1", "sysctl -n net.netfilter.nf_conntrack_count"));
+  try {
+    // Each port of the other end is one more connection.
+    const outside = parseAddress("203.0.113.10");
+    for (let socket = 0; socket < 20 && (await count()) < most; socket++) {
+      inNetns(node, () => {
+        const fd = openSocket(AF_INET, SOCK_DGRAM, 0, { nonBlocking: true });
+        for (let port = 1; port < 65_536; port++)
+          trySend(fd, Uint8Array.of(0), MSG_DONTWAIT, encodeSockaddr(outside, port));
+        closeFile(fd);
+      });
+    }
+    expect(await count()).toBeGreaterThanOrEqual(most * 0.99);
+    const diagnosis = await patient.doctor("node1");
+    expect([found(diagnosis), told(diagnosis)]).toEqual([["node1 conntrack-full"], told(diagnosis)]);
+    expect(told(diagnosis)).toContain("net.netfilter.nf_conntrack_max=");
+  } finally {
+    closeFile(node);
+    await patient.lab.on("node1", "conntrack -F");
+  }
+  await healthy();
+}, 300_000);
 
 /** The agent of node3, run from source beside what the test wants of it, instead of the lab's. */
 async function otherAgent(node: string, preload: string, flags: string, look: () => Promise<void>): Promise<void> {
