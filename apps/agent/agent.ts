@@ -5,6 +5,7 @@ import type { Clock } from "../../src/base/clock.ts";
 import type { TwillError } from "../../src/base/errors.ts";
 import type { RootLog } from "../../src/base/log.ts";
 import type { Mac } from "../../src/base/mac.ts";
+import type { Prefix } from "../../src/base/prefix.ts";
 import type { Problem } from "../../src/base/problem.ts";
 import type { Random } from "../../src/base/random.ts";
 import { Compiler } from "../../src/compile/compiler.ts";
@@ -108,6 +109,7 @@ export class Agent {
   #stopped = false;
   #claimedFor: ClusterNetwork | undefined;
   #sendsBy: ConfigId | undefined;
+  #draining: readonly Prefix[] = [];
   #waitingFor: readonly string[] = ["the first look at the cluster"];
   /** The kernel would refuse one write after the other; this says why, once. */
   readonly #lacking = missingCapabilities();
@@ -341,7 +343,9 @@ export class Agent {
     this.#sendsBy = id;
     const { state, change } = this.#compiler.update({ network, receives, local, masquerade: options.ipMasq });
     // What pods may send shrinks before any route does, and grows after.
-    pods.setNetwork({ subnets: local.subnets, ...podMtuOf(state.own) });
+    const { subnets, draining } = this.#subnets;
+    pods.setNetwork({ subnets, draining, ...podMtuOf(state.own) });
+    if (this.#drained(draining)) void this.#renew();
     const complete = this.#nodes.state !== "cached";
     const tell = this.#switcher.isUnacknowledged;
     const isNews = change.own !== undefined || change.peers.size > 0;
@@ -387,8 +391,9 @@ export class Agent {
       this.#claimedFor = network;
       this.#subnets.setNetwork(network);
     }
-    const { subnets, waitingFor } = this.#subnets;
+    const { waitingFor } = this.#subnets;
     waiting.push(...waitingFor);
+    const subnets = [...this.#subnets.subnets, ...this.#subnets.draining];
     if (subnets.length === 0) return undefined;
     if (subnets.join() !== memory.file.subnets.join())
       this.#files.attempt("node.json", () => memory.setSubnets(subnets));
@@ -399,6 +404,13 @@ export class Agent {
       macs: Object.assign({}, ...networks.map((each) => this.#macs(each))),
       ...(preStartupOutput === undefined ? {} : { preStartupOutput }),
     };
+  }
+
+  /** A subnet that drained has no pod any more: it can be given back at once. */
+  #drained(draining: readonly Prefix[]): boolean {
+    const before = this.#draining;
+    this.#draining = draining;
+    return before.some((subnet) => !draining.includes(subnet));
   }
 
   #advertise(network: ClusterNetwork, local: LocalNode): void {

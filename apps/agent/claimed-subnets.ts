@@ -1,14 +1,14 @@
 import type { Clock } from "../../src/base/clock.ts";
 import { describeError, isCode, TwillError } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
-import { covers, lengthOf, type Prefix } from "../../src/base/prefix.ts";
+import { covers, type Prefix, prefixFamily } from "../../src/base/prefix.ts";
 import type { Problem } from "../../src/base/problem.ts";
 import type { Random } from "../../src/base/random.ts";
 import { keepSubnet } from "../../src/ipam/claim-keeper.ts";
 import type { Holder } from "../../src/ipam/subnet-claim.ts";
-import { SubnetClaimer } from "../../src/ipam/subnet-claimer.ts";
+import { type HeldSubnet, SubnetClaimer } from "../../src/ipam/subnet-claimer.ts";
 import type { ClusterNetwork, NetworkRange } from "../../src/model/network.ts";
-import { rangeList } from "../../src/model/ranges.ts";
+import { openRanges, rangeList, rangeOf } from "../../src/model/ranges.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
 import type { SubnetSource } from "./subnet-source.ts";
 
@@ -30,9 +30,13 @@ export interface ClaimedSubnetsOptions {
 }
 
 type FamilyKey = "ipv4" | "ipv6";
+const families = { ipv4: 4, ipv6: 6 } as const;
 const retryMs = { first: 500, longest: 30_000 };
 
-/** This node's claim of one subnet a family: made, kept, and made again when it was lost or the network changed. */
+/**
+ * This node's claim of one subnet a family: made, kept, and made again when it was lost or its range is the network's no
+ * more. What the node had before is given back once no pod uses it.
+ */
 export class ClaimedSubnets implements SubnetSource {
   readonly #options: ClaimedSubnetsOptions;
   readonly #held = new Map<FamilyKey, Prefix>();
@@ -40,16 +44,30 @@ export class ClaimedSubnets implements SubnetSource {
   readonly name = "claims in the datastore";
   #families = 1;
   #round: AbortController | undefined;
+  #network: ClusterNetwork | undefined;
   #surplus: Prefix[] = [];
 
   /** Until the datastore has confirmed or refused them, the subnets of before are in force: a node starts without it. */
   constructor(options: ClaimedSubnetsOptions) {
     this.#options = options;
-    for (const subnet of options.previous) this.#held.set(subnet.includes(":") ? "ipv6" : "ipv4", subnet);
+    for (const subnet of options.previous) {
+      const key = keyOf(subnet);
+      if (this.#held.has(key)) this.#surplus.push(subnet);
+      else this.#held.set(key, subnet);
+    }
   }
 
   get subnets(): readonly Prefix[] {
     return (["ipv4", "ipv6"] as const).flatMap((key) => this.#held.get(key) ?? []);
+  }
+
+  get draining(): readonly Prefix[] {
+    const network = this.#network;
+    if (network === undefined) return this.#surplus;
+    const { inUse } = this.#options;
+    return this.#surplus.filter(
+      (subnet) => !this.subnets.includes(subnet) && rangeOf(network, subnet) !== undefined && inUse(subnet),
+    );
   }
 
   get problems(): readonly Problem[] {
@@ -63,14 +81,16 @@ export class ClaimedSubnets implements SubnetSource {
   /** Claims for the families that the network has now. */
   setNetwork(network: ClusterNetwork): void {
     this.#families = rangeList(network).length;
+    this.#network = network;
     this.#round?.abort();
     const round = new AbortController();
     this.#round = round;
     for (const key of ["ipv4", "ipv6"] as const) {
-      const range = network[key];
+      const ranges = openRanges(network, families[key]);
       const held = this.#held.get(key);
-      if (range === undefined || (held !== undefined && !fits(range, held))) this.#forget(key);
-      if (range !== undefined) void this.#hold(key, round.signal);
+      // Of whatever length: SubnetLen is for nodes that have none yet.
+      if (held !== undefined && !ranges.some((range) => covers(range.network, held))) this.#forget(key);
+      if (ranges.length > 0) void this.#hold(key, round.signal);
     }
   }
 
@@ -89,10 +109,9 @@ export class ClaimedSubnets implements SubnetSource {
 
   async #hold(key: FamilyKey, signal: AbortSignal): Promise<void> {
     const { clock, holder, log } = this.#options;
-    const claimer = this.#claimer(key);
     for (let pause = retryMs.first; !signal.aborted; ) {
       try {
-        const held = await claimer.claim(holder, this.#held.get(key));
+        const { claimer, held } = await this.#claim(key);
         if (signal.aborted) return;
         pause = retryMs.first;
         this.#surplus = [...new Set([...this.#surplus, ...held.surplus])];
@@ -123,10 +142,31 @@ export class ClaimedSubnets implements SubnetSource {
     }
   }
 
-  #claimer(key: FamilyKey): SubnetClaimer {
+  /** In the range that the node has a subnet of, else in the first that is not full. */
+  async #claim(key: FamilyKey): Promise<{ readonly claimer: SubnetClaimer; readonly held: HeldSubnet }> {
+    const before = this.#held.get(key);
+    const ranges = openRanges(await this.#options.readNetwork(), families[key]).map((range) => range.network);
+    const own = ranges.findIndex((network) => before !== undefined && covers(network, before));
+    const order = own > 0 ? [ranges[own], ...ranges.filter((_, index) => index !== own)] : ranges;
+    let full: unknown;
+    for (const network of order.length === 0 ? [undefined] : order) {
+      const claimer = this.#claimer(key, network);
+      try {
+        return { claimer, held: await claimer.claim(this.#options.holder, before) };
+      } catch (error) {
+        if (!isCode(error, "exhausted")) throw error;
+        full = error;
+      }
+    }
+    throw full;
+  }
+
+  /** @param network which of the ranges; absent: the first. */
+  #claimer(key: FamilyKey, network?: Prefix): SubnetClaimer {
     const { store, clock, random, readNetwork, renewMarginSeconds } = this.#options;
     const readRange = async (): Promise<NetworkRange> => {
-      const range = (await readNetwork())[key];
+      const ranges = openRanges(await readNetwork(), families[key]);
+      const range = ranges.find((candidate) => candidate.network === network) ?? ranges[0];
       if (range === undefined)
         throw new TwillError("unavailable", `the network has no ${key === "ipv4" ? "IPv4" : "IPv6"} range any more`);
       return range;
@@ -186,5 +226,4 @@ export class ClaimedSubnets implements SubnetSource {
   }
 }
 
-const fits = (range: NetworkRange, subnet: Prefix): boolean =>
-  covers(range.network, subnet) && lengthOf(subnet) === range.subnetLength;
+const keyOf = (subnet: Prefix): FamilyKey => (prefixFamily(subnet) === 4 ? "ipv4" : "ipv6");

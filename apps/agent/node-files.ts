@@ -1,11 +1,13 @@
 import { join } from "node:path";
+import type { Family } from "../../src/base/address.ts";
 import { isCode } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
-import { covers } from "../../src/base/prefix.ts";
+import { prefixFamily } from "../../src/base/prefix.ts";
 import type { Problem } from "../../src/base/problem.ts";
 import { formatSubnetEnv } from "../../src/intent/flannel/subnet-env.ts";
-import type { ClusterNetwork, NetworkRange } from "../../src/model/network.ts";
+import type { ClusterNetwork } from "../../src/model/network.ts";
 import type { OwnState } from "../../src/model/node-state.ts";
+import { rangeOf } from "../../src/model/ranges.ts";
 import { conflist, conflistName } from "./conflist.ts";
 import { writeIfChanged } from "./files.ts";
 import type { AgentOptions } from "./options.ts";
@@ -28,7 +30,7 @@ export class NodeFiles {
 
   writeSubnetEnv(network: ClusterNetwork, state: OwnState): void {
     const { subnetFile, ipMasq } = this.#options;
-    const [ipv4, ipv6] = [subnetOf(network.ipv4, state), subnetOf(network.ipv6, state)];
+    const [ipv4, ipv6] = [subnetOf(network, 4, state), subnetOf(network, 6, state)];
     const text = formatSubnetEnv({
       ...(ipv4 === undefined ? {} : { ipv4 }),
       ...(ipv6 === undefined ? {} : { ipv6 }),
@@ -58,7 +60,9 @@ export class NodeFiles {
   }
 }
 
-function subnetOf(range: NetworkRange | undefined, { subnets }: OwnState) {
-  const subnet = range === undefined ? undefined : subnets.find((candidate) => covers(range.network, candidate));
+/** The first is the one of which new pods get their addresses. */
+function subnetOf(network: ClusterNetwork, family: Family, { subnets }: OwnState) {
+  const subnet = subnets.find((candidate) => prefixFamily(candidate) === family);
+  const range = subnet && rangeOf(network, subnet);
   return range === undefined || subnet === undefined ? undefined : { network: range.network, subnet };
 }

@@ -15,6 +15,7 @@ import { pendingFolder } from "../cni/pending-deletes.ts";
 import { absenceNote } from "../cni/status-again.ts";
 import { agentSocket } from "../defaults.ts";
 import { Books } from "./cni-service/books.ts";
+import { CallQueue } from "./cni-service/call-queue.ts";
 import { CniService, type PodListener } from "./cni-service/cni-service.ts";
 import type { NotReady } from "./cni-service/context.ts";
 import { Pods as PodTable } from "./cni-service/pods.ts";
@@ -25,6 +26,8 @@ import type { AgentOptions } from "./options.ts";
 /** What pods of the cluster's own network get. */
 export interface PodNetwork {
   readonly subnets: readonly Prefix[];
+  /** Of retired ranges: pods keep their addresses, and no new pod gets one. */
+  readonly draining?: readonly Prefix[];
   readonly podMtu: number;
   /** What pods may send, where that is less. */
   readonly podSendMtu?: number;
@@ -51,6 +54,7 @@ export class Pods {
   readonly #books: Books;
   readonly #table: PodTable;
   readonly #service: CniService;
+  readonly #calls: CallQueue;
   readonly #stopWatching: () => void;
   readonly #timer: ReturnType<typeof setInterval>;
   #repairTimer: ReturnType<typeof setTimeout> | undefined;
@@ -88,6 +92,7 @@ export class Pods {
       onChange,
       ...(parts.listener && { listener: parts.listener }),
     });
+    this.#calls = new CallQueue(this.#service);
     this.#table.sweep();
     this.#service.drainPending();
     this.#stopWatching = this.#watchPending(pending);
@@ -103,10 +108,10 @@ export class Pods {
    * @throws TwillError `unavailable` for STATUS while the agent starts, and the plugin asks again: "not available" would make
    * the node NotReady, although all that happened is that the agent was replaced.
    */
-  cni(call: CniCall, netns: number | undefined): CniAnswer {
+  cni(call: CniCall, netns: number | undefined): CniAnswer | Promise<CniAnswer> {
     if (call.variables.CNI_COMMAND === "STATUS" && this.#isStarting && this.#notReady !== undefined)
       throw new TwillError("unavailable", this.#notReady.message, { remedy: this.#notReady.remedy });
-    return this.#service.handle(call, netns);
+    return this.#calls.handle(call, netns);
   }
 
   get #isStarting(): boolean {
@@ -206,7 +211,7 @@ export class Pods {
 
   /** Addresses from before the cluster's network was changed: no other node has a route to them. */
   #stranded(): readonly Problem[] {
-    const subnets = this.#network?.subnets ?? [];
+    const subnets = [...(this.#network?.subnets ?? []), ...(this.#network?.draining ?? [])];
     if (subnets.length === 0) return [];
     const stranded = this.#books.node
       .list()

@@ -1,5 +1,5 @@
 import type { Rtnl } from "../../src/kernel/rtnl.ts";
-import { rangeList } from "../../src/model/ranges.ts";
+import { allNetworks } from "../../src/model/ranges.ts";
 import type { AgentStatus, NodeStatus, RouteStatus } from "../../src/model/status.ts";
 import { mainTable, TWILL_ROUTE_PROTOCOL } from "../../src/objects/route.ts";
 import type { PeerProber } from "../../src/rpc/peer/prober.ts";
@@ -31,7 +31,7 @@ export function statusOf(sources: StatusSources): AgentStatus {
       network === undefined
         ? undefined
         : {
-            ranges: rangeList(network).map(([, range]) => range.network),
+            ranges: allNetworks(network),
             backend: network.backend.type,
             source: source.name,
             ...(source.rejected === undefined ? {} : { rejected: source.rejected.describe() }),

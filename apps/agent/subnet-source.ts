@@ -6,8 +6,10 @@ import type { ClusterNetwork } from "../../src/model/network.ts";
 export interface SubnetSource {
   /** For people: "podCIDRs of the Node". */
   readonly name: string;
-  /** In force, IPv4 first, at most one a family. */
+  /** In force, IPv4 first, at most one a family: new pods get their addresses of them. */
   readonly subnets: readonly Prefix[];
+  /** Of ranges that are retired: pods still have addresses of them, and no new pod gets one. */
+  readonly draining: readonly Prefix[];
   readonly problems: readonly Problem[];
   /** What is missing before pods can have addresses; empty: nothing. */
   readonly waitingFor: readonly string[];

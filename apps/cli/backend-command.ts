@@ -202,6 +202,38 @@ function withBackend(
   return `${JSON.stringify({ ...text, [key]: backend }, null, 2)}\n`;
 }
 
+const apply = command({
+  name: "apply",
+  usage: "FILE",
+  summary: "Change the running cluster to a whole net-conf.json: its ranges, too. Shown first, asked, without loss",
+  help: `
+A range is added in MoreNetworks, and retired there before it can be left out: new pods then get addresses of the others,
+and each node gives its subnet back when the last pod of it is gone.
+
+  twill backend apply net-conf.json --plan`,
+  flags: how,
+  run: ({ rest, flags }, output) =>
+    withStore(flags.datastore, async (store) => {
+      const [file] = rest;
+      if (file === undefined)
+        throw new TwillError("invalid", "which file?", { remedy: "name a net-conf.json, or - for standard input" });
+      const written = readText(file);
+      const to = parseNetConf(written, { source: file === "-" ? "standard input" : file, allowExtension: true });
+      return change(store, await readCluster(store), to, written, flags, output);
+    }),
+});
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file === "-" ? 0 : file, "utf8");
+  } catch (error) {
+    throw new TwillError("io", (error as NodeJS.ErrnoException).code ?? String(error), {
+      operation: "read",
+      object: file,
+    });
+  }
+}
+
 const rollback = command({
   name: "rollback",
   summary: "Go back to the configuration of before, also in the middle of a change",
@@ -241,5 +273,5 @@ const status = command({
 export const backend = command({
   name: "backend",
   summary: "Change how packets cross nodes, while the cluster runs and without losing any",
-  subcommands: [set, rollback, status],
+  subcommands: [set, apply, rollback, status],
 });

@@ -1,8 +1,9 @@
 import { backendOf } from "../backend/registry.ts";
 import { prefixFamily } from "../base/prefix.ts";
-import type { ClusterNetwork, NetworkRange } from "../model/network.ts";
+import type { ClusterNetwork } from "../model/network.ts";
 import type { LocalNode } from "../model/node.ts";
 import type { Masquerade, OwnState } from "../model/node-state.ts";
+import { allNetworks } from "../model/ranges.ts";
 import { alsoReceiving } from "./also-receiving.ts";
 import { sysctlsFor } from "./sysctls.ts";
 
@@ -43,8 +44,7 @@ function stateFor({ network, local, masquerade }: CompileInput): OwnState {
 }
 
 function masqueradeFor(network: ClusterNetwork, local: LocalNode): Masquerade {
-  const ranges = [network.ipv4, network.ipv6].filter((range): range is NetworkRange => range !== undefined);
-  const networks = ranges.map((range) => range.network);
-  const families = networks.map(prefixFamily);
+  const networks = allNetworks(network);
+  const families = [...new Set(networks.map(prefixFamily))];
   return { networks, local: local.subnets.filter((subnet) => families.includes(prefixFamily(subnet))), families };
 }

@@ -1,10 +1,11 @@
 import { emptyPeerPlan, type PeerPlan } from "../backend/backend.ts";
 import { familyOf } from "../base/address.ts";
 import type { Mac } from "../base/mac.ts";
-import { baseOf, covers, type Prefix, prefixFamily } from "../base/prefix.ts";
+import { baseOf, type Prefix, prefixFamily } from "../base/prefix.ts";
 import type { Problem } from "../base/problem.ts";
 import type { ClusterNetwork, Lease } from "../model/network.ts";
 import type { PeerContact, PeerForwarding, PeerState } from "../model/node-state.ts";
+import { rangeOf, rangesOf } from "../model/ranges.ts";
 import type { Claim } from "./claims.ts";
 import type { CompileInput } from "./own-state.ts";
 
@@ -50,16 +51,16 @@ export function admit({ network, local }: CompileInput, name: string, lease: Lea
 }
 
 function outsideNetwork(network: ClusterNetwork, node: string, subnet: Prefix): Problem | undefined {
+  if (rangeOf(network, subnet) !== undefined) return undefined;
   const family = prefixFamily(subnet);
-  const range = family === 4 ? network.ipv4 : network.ipv6;
-  if (range !== undefined && covers(range.network, subnet)) return undefined;
+  const ranges = rangesOf(network, family).map((range) => range.network);
   return {
     severity: "error",
     subject: node,
     message:
-      range === undefined
+      ranges.length === 0
         ? `node ${node} claims ${subnet}, but this node's configuration has no IPv${family} network`
-        : `node ${node} claims ${subnet}, which is outside the cluster's network ${range.network}`,
+        : `node ${node} claims ${subnet}, which is outside the cluster's network ${ranges.join(" and ")}`,
     remedy: `give all nodes the same net-conf.json; if ${node}'s is right, this node follows once its agent has read it`,
   };
 }
@@ -97,6 +98,12 @@ export function peerState({ admission, subnets, plan, ends, hasTunnel }: PeerPar
   const stands = ({ device }: { readonly device: string }) => !twins.some((twin) => twin.device === device);
   const kept = <T extends { readonly device: string }>(entries: readonly T[]) =>
     twins.length === 0 ? entries : entries.filter(stands);
+  const problems = [
+    ...admission.problems,
+    ...subnets.flatMap(({ thing, lostTo }) => (lostTo === undefined ? [] : [lost(node, thing, lostTo)])),
+    ...plan.problems,
+    ...twins.map(({ device, mac, owner }) => twin(node, device, mac, owner)),
+  ];
   const contact = hasTunnel ? throughTunnel(admission.contact, subnets) : admission.contact;
   return {
     routes: kept(plan.routes),
@@ -104,14 +111,12 @@ export function peerState({ admission, subnets, plan, ends, hasTunnel }: PeerPar
     forwarding: kept(plan.forwarding),
     ...(plan.commands === undefined ? {} : { commands: plan.commands }),
     ...(contact === undefined ? {} : { contact }),
-    problems: [
-      ...admission.problems,
-      ...subnets.flatMap(({ thing, lostTo }) => (lostTo === undefined ? [] : [lost(node, thing, lostTo)])),
-      ...plan.problems,
-      ...twins.map(({ device, mac, owner }) => twin(node, device, mac, owner)),
-    ],
+    problems: problems.length === 0 ? none : problems,
   };
 }
+
+/** One for all peers without problems. */
+const none: readonly Problem[] = [];
 
 const twin = (node: string, device: string, mac: Mac, owner: string): Problem => ({
   severity: "error",

@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.ts";
-import type { Prefix } from "../base/prefix.ts";
+import { covers, type Prefix } from "../base/prefix.ts";
 import type { Random } from "../base/random.ts";
 import type { NetworkRange } from "../model/network.ts";
 import type { Datastore } from "../store/datastore.ts";
@@ -7,7 +7,7 @@ import { chooseSubnet } from "./choose-subnet.ts";
 import { type ClaimEntry, ClaimStore } from "./claim-store.ts";
 import { ClaimView } from "./claim-view.ts";
 import { type Holder, heldBy, type SubnetClaim } from "./subnet-claim.ts";
-import { sameRange, subnetSpace } from "./subnet-space.ts";
+import { type SubnetSpace, sameRange, subnetSpace } from "./subnet-space.ts";
 import { subnetsExhausted } from "./subnets-exhausted.ts";
 
 export interface ClaimerOptions {
@@ -111,7 +111,8 @@ export class SubnetClaimer {
     let view = await this.#current(range);
     for (;;) {
       const own = view.claimsOf(holder);
-      const usable = own.filter(({ subnet }) => view.space.indexOf(subnet) !== undefined);
+      // Of another length, too: a SubnetLen that changed is for nodes that have no subnet yet.
+      const usable = own.filter(({ subnet }) => covers(range.network, subnet) && isWithin(view.space, subnet));
       const reserved = usable.find(({ claim }) => claim?.reserved);
       const entry = reserved ?? usable.find(({ subnet }) => subnet === previous) ?? usable[0];
       if (entry?.claim === undefined) return undefined;
@@ -171,6 +172,9 @@ export class SubnetClaimer {
     }
   }
 }
+
+/** Not before SubnetMin and not behind SubnetMax. */
+const isWithin = (space: SubnetSpace, subnet: Prefix): boolean => space.spanOf(subnet) !== undefined;
 
 const subnetsOf = (entries: readonly ClaimEntry[]): Prefix[] => entries.map(({ subnet }) => subnet);
 

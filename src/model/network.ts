@@ -6,6 +6,8 @@ import type { Standing } from "./live-switch.ts";
 export interface ClusterNetwork {
   readonly ipv4?: NetworkRange;
   readonly ipv6?: NetworkRange;
+  /** Further ranges of either family, which no other overlaps: MoreNetworks, a field that is Twill's own. */
+  readonly further?: readonly FurtherRange[];
   readonly backend: BackendConfig;
   /** EnableNFTables as written. Twill always uses nftables; the field is kept so that it is never lost. */
   readonly enableNFTables: boolean;
@@ -18,6 +20,11 @@ export interface NetworkRange {
   /** First and last subnet that may be leased, inclusive. */
   readonly subnetMin: Prefix;
   readonly subnetMax: Prefix;
+}
+
+export interface FurtherRange extends NetworkRange {
+  /** Nodes claim no subnet of it any more, and give back what they have once no pod uses it. */
+  readonly retired: boolean;
 }
 
 export type BackendConfig = VxlanConfig | HostGwConfig | AllocConfig | ExtensionConfig;

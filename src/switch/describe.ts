@@ -1,4 +1,5 @@
 import type { BackendConfig, ClusterNetwork } from "../model/network.ts";
+import { allNetworks } from "../model/ranges.ts";
 
 /** A backend in a few words: "vxlan VNI 1 port 8472, direct on one link". */
 export function describeBackend(backend: BackendConfig): string {
@@ -14,6 +15,5 @@ export function describeBackend(backend: BackendConfig): string {
 }
 
 export const describeNetwork = (network: ClusterNetwork): string => {
-  const ranges = [network.ipv4, network.ipv6].flatMap((range) => (range === undefined ? [] : [range.network]));
-  return `${describeBackend(network.backend)}, ${ranges.join(" and ")}`;
+  return `${describeBackend(network.backend)}, ${allNetworks(network).join(" and ")}`;
 };

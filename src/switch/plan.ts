@@ -1,9 +1,11 @@
 import { backendOf } from "../backend/registry.ts";
 import { type Address, familyOf } from "../base/address.ts";
 import { parseMac } from "../base/mac.ts";
+import { covers, type Prefix, prefixFamily } from "../base/prefix.ts";
 import type { Problem } from "../base/problem.ts";
 import type { ClusterNetwork, Lease } from "../model/network.ts";
 import type { LocalNode } from "../model/node.ts";
+import { openRanges, rangeOf } from "../model/ranges.ts";
 import { refusals } from "./refusals.ts";
 
 /** What a change would do, before anything is done. */
@@ -19,7 +21,10 @@ export function planChange(from: ClusterNetwork, to: ClusterNetwork, leases: rea
   const sorted = [...leases].sort((a, b) => (a.node < b.node ? -1 : 1));
   const nodes = sorted.map((lease) => ({
     node: lease.node,
-    changes: differences(shapeOf(from, lease, sorted), shapeOf(to, lease, sorted)),
+    changes: [
+      ...differences(shapeOf(from, lease, sorted), shapeOf(to, lease, sorted)),
+      ...retirements(from, to, lease.subnets),
+    ],
   }));
   return { nodes, refused: refusals(from, to, leases) };
 }
@@ -70,6 +75,15 @@ function localOf(network: ClusterNetwork, lease: Lease): LocalNode {
     },
     macs: Object.fromEntries(devices.map((device) => [device, someMac])),
   };
+}
+
+/** Subnets that the node leaves, because their range is retired; of an assigned one (a Node's podCIDR) that is the cluster's to do. */
+function retirements(from: ClusterNetwork, to: ClusterNetwork, subnets: readonly Prefix[]): readonly string[] {
+  const isOpen = (network: ClusterNetwork, subnet: Prefix): boolean =>
+    openRanges(network, prefixFamily(subnet)).some((range) => covers(range.network, subnet));
+  return subnets
+    .filter((subnet) => isOpen(from, subnet) && !isOpen(to, subnet) && rangeOf(to, subnet) !== undefined)
+    .map((subnet) => `new pods get addresses of another subnet; ${subnet} is given back when its last pod is gone`);
 }
 
 function differences(before: Shape, after: Shape): readonly string[] {

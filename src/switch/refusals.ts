@@ -2,6 +2,7 @@ import { addressOf, familiesOf } from "../backend/peers.ts";
 import { contains, prefixFamily } from "../base/prefix.ts";
 import type { Problem } from "../base/problem.ts";
 import type { ClusterNetwork, Lease, VxlanConfig } from "../model/network.ts";
+import { rangeOf, rangesOf } from "../model/ranges.ts";
 
 /**
  * Why the cluster cannot go from one configuration to another without losing packets; empty: it can. Asked before
@@ -9,7 +10,7 @@ import type { ClusterNetwork, Lease, VxlanConfig } from "../model/network.ts";
  */
 export function refusals(from: ClusterNetwork, to: ClusterNetwork, leases: readonly Lease[]): readonly Problem[] {
   const nodes = [...leases].sort((a, b) => (a.node < b.node ? -1 : 1));
-  return [...strangers(nodes), ...unreachable(to, nodes), ...sameTunnel(from, to)];
+  return [...strangers(nodes), ...unreachable(to, nodes), ...sameTunnel(from, to), ...stranded(from, to, nodes)];
 }
 
 /** flanneld follows its own configuration, whenever it is restarted, and asks nobody. */
@@ -23,6 +24,28 @@ function strangers(nodes: readonly Lease[]): readonly Problem[] {
       message: `node ${node} runs flanneld (backend ${backendType}), which cannot take part in a change without loss`,
       remedy: `put Twill on ${node} first; or, if the machine is gone, delete its lease: twill delete node ${node}`,
     }));
+}
+
+/**
+ * Pods may have addresses of a subnet as long as its node has it; only a retired range is empty some day. Who switches a
+ * whole family off means it.
+ */
+function stranded(from: ClusterNetwork, to: ClusterNetwork, nodes: readonly Lease[]): readonly Problem[] {
+  return nodes.flatMap(({ node, subnets }) =>
+    subnets
+      .filter((subnet) => rangesOf(to, prefixFamily(subnet)).length > 0)
+      .filter((subnet) => rangeOf(from, subnet) !== undefined && rangeOf(to, subnet) === undefined)
+      .map((subnet): Problem => {
+        const range = rangeOf(from, subnet)?.network;
+        return {
+          severity: "error",
+          reason: "RangeInUse",
+          subject: node,
+          message: `node ${node} has ${subnet}, and no range of the new configuration holds it`,
+          remedy: `keep ${range} in MoreNetworks with "Retired": true until no node has a subnet of it: new pods get addresses of the other ranges`,
+        };
+      }),
+  );
 }
 
 /** A Twill says which machine it is; flanneld does not. */

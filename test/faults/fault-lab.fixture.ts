@@ -147,6 +147,22 @@ export class FaultLab extends TestLab {
     }
   }
 
+  /** net-conf.json as it is stored. */
+  async storedConfig(): Promise<string> {
+    const [value] = await this.#stored("config");
+    return new TextDecoder().decode(value);
+  }
+
+  /** Names of all objects of a kind. */
+  async objects(kind: string): Promise<string[]> {
+    const store = await openDatastore(this.datastore);
+    try {
+      return (await store.list(kind)).objects.map(({ name }) => name);
+    } finally {
+      await store.close();
+    }
+  }
+
   /** What the nodes tell each other. */
   async leases(): Promise<Lease[]> {
     return (await this.#stored("nodes")).map((value) => decodeLease(value));

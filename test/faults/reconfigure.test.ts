@@ -52,10 +52,22 @@ const steps: readonly Step[] = [
     hasNot: [/dev eth0/],
   },
   {
-    to: "another network",
+    to: "another network, the old one retired",
+    config: { Network: "10.99.0.0/16", MoreNetworks: [{ ...ipv4, Retired: true }], Backend: vxlan },
+    has: [/10\.99\..* onlink/],
+    hasNot: [/10\.244\./],
+  },
+  {
+    to: "the other network alone",
     config: { Network: "10.99.0.0/16", Backend: vxlan },
     has: [/10\.99\..* onlink/],
     hasNot: [/10\.244\./],
+  },
+  {
+    to: "dual stack, and another network again",
+    config: { ...dual, MoreNetworks: [{ Network: "10.99.0.0/16", Retired: true }], Backend: vxlan },
+    has: [/flannel-v6\.1 /, /10\.244\..* onlink/],
+    hasNot: [/10\.99\./],
   },
   {
     to: "dual stack",

@@ -1,3 +1,4 @@
+import { parseNetConf, sameNetwork } from "../../src/intent/flannel/net-conf.ts";
 import type { ChangeStatus } from "../../src/model/status.ts";
 import { type FaultLab, until } from "./fault-lab.fixture.ts";
 import type { Pair } from "./traffic.fixture.ts";
@@ -44,14 +45,16 @@ export async function podPair(lab: FaultLab, from: string, to: string): Promise<
 export const changeOf = async (lab: FaultLab, node: string): Promise<ChangeStatus | undefined> =>
   (await lab.status(node)).change;
 
-/** Until no node has anything left to do, by that configuration. */
+/** Until what is stored is the target, and none of these nodes has anything left to do for it. */
 export async function settled(lab: FaultLab, nodes: readonly string[], milliseconds = 60_000): Promise<void> {
   let left = "";
   await until(
     async () => {
       const standings = (await lab.leases()).map(({ node, standing }) => ({ node, standing }));
       const targets = await lab.target();
+      const [target, stored] = [targets.configs.get(targets.id), await lab.storedConfig()];
       left = JSON.stringify({ targets, standings });
+      if (target === undefined || !sameNetwork(target, parseNetConf(stored))) return false;
       return standings
         .filter(({ node }) => nodes.includes(node))
         .every(

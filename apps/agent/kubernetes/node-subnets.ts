@@ -1,9 +1,9 @@
 import type { Family } from "../../../src/base/address.ts";
 import type { Log } from "../../../src/base/log.ts";
-import { covers, overlaps, type Prefix, prefixFamily } from "../../../src/base/prefix.ts";
+import { overlaps, type Prefix, prefixFamily } from "../../../src/base/prefix.ts";
 import type { Problem } from "../../../src/base/problem.ts";
 import type { ClusterNetwork, NetworkRange } from "../../../src/model/network.ts";
-import { rangeList } from "../../../src/model/ranges.ts";
+import { rangeList, rangeOf } from "../../../src/model/ranges.ts";
 import { problemOf } from "../problem-of.ts";
 import type { SubnetSource } from "../subnet-source.ts";
 import type { ClusterNodes, OtherNode } from "./cluster-nodes.ts";
@@ -43,6 +43,8 @@ export class NodeSubnets implements SubnetSource {
   get subnets(): readonly Prefix[] {
     return this.#current.subnets;
   }
+  /** A Node's podCIDRs never change while it lives. */
+  readonly draining: readonly Prefix[] = [];
   get problems(): readonly Problem[] {
     return this.#current.problems;
   }
@@ -79,10 +81,7 @@ export class NodeSubnets implements SubnetSource {
 
 /** While the Node is not known the network of before holds; without a Node no pod is added, and those that run stay reachable from here. */
 function without(nodes: ClusterNodes, network: ClusterNetwork, before: readonly Prefix[]): Assessment {
-  const subnets = before.filter((subnet) => {
-    const range = rangeOf(network, prefixFamily(subnet));
-    return range !== undefined && covers(range.network, subnet);
-  });
+  const subnets = before.filter((subnet) => rangeOf(network, subnet) !== undefined);
   if (!nodes.known) {
     const enough = subnets.length === rangeList(network).length;
     return { subnets, problems: [], waitingFor: enough ? [] : ["the Nodes from the API server"] };
@@ -109,7 +108,7 @@ export function assess(network: ClusterNetwork, name: string, own: OwnNode, othe
   for (const [family, range] of rangeList(network)) {
     const subnet = own.podCidrs.find((candidate) => prefixFamily(candidate) === family);
     if (subnet === undefined) refuse(missing(name, family, range));
-    else if (!covers(range.network, subnet)) refuse(outside(name, subnet, range));
+    else if (rangeOf(network, subnet) === undefined) refuse(outside(name, subnet, range));
     else subnets.push(subnet);
   }
   const overlapping = findOverlaps(subnets, others);
@@ -133,9 +132,6 @@ function findOverlaps(subnets: readonly Prefix[], others: Iterable<OtherNode>): 
   }
   return found.sort(([, a], [, b]) => (a.name < b.name ? -1 : 1)).slice(0, mostOverlaps);
 }
-
-const rangeOf = (network: ClusterNetwork, family: Family): NetworkRange | undefined =>
-  family === 4 ? network.ipv4 : network.ipv6;
 
 const missing = (name: string, family: Family, range: NetworkRange): Problem => ({
   severity: "error",

@@ -1,10 +1,10 @@
 import { type JsonOptions, parseJson } from "../../base/json.ts";
-import { baseOf } from "../../base/prefix.ts";
+import { baseOf, overlaps, prefixFamily } from "../../base/prefix.ts";
 import type { Problem } from "../../base/problem.ts";
-import type { BackendConfig, ClusterNetwork } from "../../model/network.ts";
-import { type Reading, readObject, rootOf, writeObject, wrong } from "../schema.ts";
+import type { BackendConfig, ClusterNetwork, FurtherRange, NetworkRange } from "../../model/network.ts";
+import { type Place, type Reading, readObject, rootOf, writeObject, wrong } from "../schema.ts";
 import { networkFields } from "./network-fields.ts";
-import { readRange } from "./range.ts";
+import { readFurtherRange, readRange } from "./range.ts";
 import { defaultBackend, readBackend } from "./read-backend.ts";
 
 export interface NetConfOptions {
@@ -32,6 +32,7 @@ export function parseNetConf(text: string | Uint8Array, options: NetConfOptions 
   if (options.warn !== undefined) warnOfUnused(reading, source, options.warn);
   const ipv4 = values.EnableIPv4 ? readRange(4, reading) : undefined;
   const ipv6 = values.EnableIPv6 ? readRange(6, reading) : undefined;
+  const further = readFurther(values.MoreNetworks ?? [], ipv4, ipv6);
   const backendOptions = {
     allowExtension: options.allowExtension ?? false,
     smallestMtu: values.EnableIPv6 ? 1280 : 68,
@@ -39,9 +40,34 @@ export function parseNetConf(text: string | Uint8Array, options: NetConfOptions 
   return {
     ...(ipv4 !== undefined && { ipv4 }),
     ...(ipv6 !== undefined && { ipv6 }),
+    ...(further.length > 0 && { further }),
     backend: values.Backend === undefined ? defaultBackend : readBackend(values.Backend, backendOptions),
     enableNFTables: values.EnableNFTables,
   };
+}
+
+/** Each of a family that is enabled, and none overlapping another. */
+function readFurther(
+  places: readonly Place[],
+  ipv4: NetworkRange | undefined,
+  ipv6: NetworkRange | undefined,
+): readonly FurtherRange[] {
+  const taken = [ipv4, ipv6].flatMap((range) => (range === undefined ? [] : [range.network]));
+  return places.map((place) => {
+    const range = readFurtherRange(place);
+    const { network } = range;
+    const family = prefixFamily(network);
+    if ((family === 4 ? ipv4 : ipv6) === undefined)
+      throw wrong(
+        place,
+        `${network} is a network of IPv${family}, which is not enabled`,
+        `set EnableIPv${family} to true`,
+      );
+    const twin = taken.find((other) => overlaps(other, network));
+    if (twin !== undefined) throw wrong(place, `${network} overlaps ${twin}`, "let no two ranges overlap");
+    taken.push(network);
+    return range;
+  });
 }
 
 /** Flannel leaves a family aside that is not enabled, and so do we; but whoever forgot EnableIPv6 should hear of it. */
@@ -61,7 +87,13 @@ export function formatNetConf(network: ClusterNetwork): string {
 }
 
 /** The fields of the canonical text. */
-export function writtenNetwork({ ipv4, ipv6, backend, enableNFTables }: ClusterNetwork): Record<string, unknown> {
+export function writtenNetwork({
+  ipv4,
+  ipv6,
+  further,
+  backend,
+  enableNFTables,
+}: ClusterNetwork): Record<string, unknown> {
   return writeObject(networkFields, {
     EnableIPv4: ipv4 === undefined ? false : undefined,
     EnableIPv6: ipv6 === undefined ? undefined : true,
@@ -78,6 +110,13 @@ export function writtenNetwork({ ipv4, ipv6, backend, enableNFTables }: ClusterN
       IPv6SubnetMin: baseOf(ipv6.subnetMin),
       IPv6SubnetMax: baseOf(ipv6.subnetMax),
     }),
+    MoreNetworks: further?.map(({ network, subnetLength, subnetMin, subnetMax, retired }) => ({
+      Network: network,
+      SubnetLen: subnetLength,
+      SubnetMin: baseOf(subnetMin),
+      SubnetMax: baseOf(subnetMax),
+      ...(retired ? { Retired: true } : {}),
+    })),
     Backend: writtenBackend(backend),
   });
 }
@@ -127,7 +166,10 @@ function flat(fields: Record<string, unknown>, path = ""): Map<string, string> {
   const all = new Map<string, string>();
   for (const [name, value] of Object.entries(fields)) {
     if (value === undefined) continue;
-    if (typeof value === "object" && value !== null) {
+    if (name === "MoreNetworks" && Array.isArray(value)) {
+      for (const { Network, ...rest } of value)
+        for (const [inner, text] of flat({ used: true, ...rest }, `${name} ${Network} `)) all.set(inner, text);
+    } else if (typeof value === "object" && value !== null) {
       for (const [inner, text] of flat({ ...value }, `${path}${name}.`)) all.set(inner, text);
     } else all.set(`${path}${name}`, String(value));
   }

@@ -1,7 +1,7 @@
 import { parseAddress } from "../../base/address.ts";
 import { TwillError } from "../../base/errors.ts";
 import { parseStrictPrefix } from "../../base/prefix.ts";
-import { anything, boolean, integer, text } from "../schema.ts";
+import { anything, boolean, integer, list, text } from "../schema.ts";
 
 /** The fields of Flannel's net-conf.json, as its Documentation/configuration.md has them. */
 export const networkFields = {
@@ -71,11 +71,27 @@ export const networkFields = {
     meaning: "Last IPv6 subnet that nodes may lease.",
     parse: parseSubnetStart,
   }),
+  MoreNetworks: list({
+    of: anything({ type: "object" }),
+    max: 16,
+    default: "none",
+    meaning:
+      "Twill's own (flanneld leaves it aside): further ranges, used when `Network` is full, and retired ones. See [growing the network](backends.md#growing-the-network).",
+  }),
   Backend: anything({
     type: "object",
     default: '`{"Type": "vxlan"}`',
     meaning: "How packets cross nodes, see below.",
   }),
+};
+
+/** Of each of MoreNetworks; what they mean is what they mean outside. */
+export const furtherFields = {
+  Network: text({ type: "network", range: "of either family", meaning: "The range.", parse: parseStrictPrefix }),
+  SubnetLen: integer({ min: 2, max: 126, meaning: "Prefix length of each node's subnet." }),
+  SubnetMin: text({ meaning: "First subnet that nodes may lease.", parse: parseSubnetStart }),
+  SubnetMax: text({ meaning: "Last subnet that nodes may lease.", parse: parseSubnetStart }),
+  Retired: boolean({ absent: false, meaning: "No node leases a subnet of it any more." }),
 };
 
 function parseSubnetStart(written: string) {

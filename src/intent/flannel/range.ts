@@ -9,17 +9,32 @@ import {
   subnetAt,
   subnetCount,
 } from "../../base/prefix.ts";
-import type { NetworkRange } from "../../model/network.ts";
-import { type Reading, wrong } from "../schema.ts";
+import type { FurtherRange, NetworkRange } from "../../model/network.ts";
+import { type Place, readObject, wrong } from "../schema.ts";
 import { unusableFor } from "../unusable-network.ts";
-import type { networkFields } from "./network-fields.ts";
+import { furtherFields } from "./network-fields.ts";
+
+type NetworkField = "Network" | "IPv6Network";
+type LengthField = "SubnetLen" | "IPv6SubnetLen";
+type BoundField = "SubnetMin" | "IPv6SubnetMin" | "SubnetMax" | "IPv6SubnetMax";
+type RangeField = NetworkField | LengthField | BoundField;
+
+/** The fields of a range as they were read, in net-conf.json itself or in one of its MoreNetworks. */
+export interface RangeReading {
+  readonly values: Readonly<
+    Partial<Record<NetworkField, Prefix | undefined> & Record<LengthField, number | undefined>> &
+      Partial<Record<BoundField, Address | undefined>>
+  >;
+  at(name: RangeField): Place;
+  has(name: RangeField): boolean;
+}
 
 /** Names and limits of one family's part of net-conf.json. */
 interface FamilyRules {
-  readonly network: "Network" | "IPv6Network";
-  readonly length: "SubnetLen" | "IPv6SubnetLen";
-  readonly min: "SubnetMin" | "IPv6SubnetMin";
-  readonly max: "SubnetMax" | "IPv6SubnetMax";
+  readonly network: NetworkField;
+  readonly length: LengthField;
+  readonly min: BoundField;
+  readonly max: BoundField;
   readonly usualLength: number;
   /** Longest prefix that still holds four subnets of the longest length. */
   readonly smallestNetwork: number;
@@ -55,8 +70,31 @@ const rules: Readonly<Record<Family, FamilyRules>> = {
  * unless SubnetMin names it (its .0 would look like the network's own address).
  * @throws JsonError naming the field.
  */
-export function readRange(family: Family, reading: Reading<typeof networkFields>): NetworkRange {
-  const rule = rules[family];
+export function readRange(family: Family, reading: RangeReading): NetworkRange {
+  return readBy(rules[family], family, reading);
+}
+
+/** One of MoreNetworks: its fields have the names of IPv4's whatever its family. @throws JsonError naming the field. */
+export function readFurtherRange(place: Place): FurtherRange {
+  const { values, at, has } = readObject(furtherFields, place, { anyCase: true });
+  if (values.Network === undefined) throw wrong(at("Network"), "Network is missing", 'add "Network": "10.245.0.0/16"');
+  const family = prefixFamily(values.Network);
+  const reading: RangeReading = {
+    values,
+    at: (name) => at(name as keyof typeof furtherFields),
+    has: (name) => has(name as keyof typeof furtherFields),
+  };
+  const rule = {
+    ...rules[family],
+    network: "Network",
+    length: "SubnetLen",
+    min: "SubnetMin",
+    max: "SubnetMax",
+  } as const;
+  return { ...readBy(rule, family, reading), retired: values.Retired };
+}
+
+function readBy(rule: FamilyRules, family: Family, reading: RangeReading): NetworkRange {
   const network = readNetwork(family, rule, reading);
   const subnetLength = readLength(rule, network, reading);
   const first = subnetAt(network, subnetLength, 0n);
@@ -75,7 +113,7 @@ export function readRange(family: Family, reading: Reading<typeof networkFields>
   return { network, subnetLength, subnetMin, subnetMax };
 }
 
-function readNetwork(family: Family, rule: FamilyRules, reading: Reading<typeof networkFields>): Prefix {
+function readNetwork(family: Family, rule: FamilyRules, reading: RangeReading): Prefix {
   const network = reading.values[rule.network];
   const place = reading.at(rule.network);
   const enable = family === 4 ? "EnableIPv4" : "EnableIPv6";
@@ -98,7 +136,7 @@ function readNetwork(family: Family, rule: FamilyRules, reading: Reading<typeof 
   return network;
 }
 
-function readLength(rule: FamilyRules, network: Prefix, reading: Reading<typeof networkFields>): number {
+function readLength(rule: FamilyRules, network: Prefix, reading: RangeReading): number {
   const smallest = lengthOf(network) + 2;
   const length = reading.values[rule.length];
   if (length === undefined) return Math.max(rule.usualLength, smallest);
@@ -113,7 +151,7 @@ function readBound(
   name: FamilyRules["min"] | FamilyRules["max"],
   network: Prefix,
   subnetLength: number,
-  reading: Reading<typeof networkFields>,
+  reading: RangeReading,
 ): Prefix | undefined {
   const address = reading.values[name];
   if (address === undefined) return undefined;
