@@ -23,7 +23,7 @@ interface Daemon {
   readonly reload: string;
 }
 
-const daemons: readonly Daemon[] = [
+export const daemons: readonly Daemon[] = [
   {
     name: "NetworkManager",
     folder: "/etc/NetworkManager",
