@@ -87,7 +87,7 @@ export interface LookServiceOptions {
   readonly node: string;
   /** TCP; 0: this node neither asks others nor answers them. */
   readonly port: number;
-  readonly looker: Looker;
+  readonly looker: Pick<Looker, "answers" | "close">;
   readonly leases: () => ReadonlyMap<string, Lease>;
   readonly store: Datastore;
   readonly clock: Clock;
@@ -216,7 +216,7 @@ export class LookService {
   }
 }
 
-function ask<Q extends Question>(looker: Looker, question: Q, params: unknown): unknown {
+function ask<Q extends Question>(looker: Pick<Looker, "answers">, question: Q, params: unknown): unknown {
   return looker.answers[question](readAsked[question](params));
 }
 

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { parseAddress } from "../../src/base/address.ts";
 import { isCode } from "../../src/base/errors.ts";
 import type { Asker } from "../../src/insight/asker.ts";
@@ -13,6 +14,10 @@ import { fixNode } from "./doctor-fix.ts";
 import { doctorText } from "./doctor-text.ts";
 import { agentAsker } from "./look-asker.ts";
 import { paint } from "./status-text.ts";
+
+/** In the DaemonSet's container /proc/sys is read-only, and the host's is mounted here (deploy/twill.yaml). */
+const mountedSysctls = "/host/proc/sys/net";
+const writableSysctls = (): string => (existsSync(mountedSysctls) ? mountedSysctls : procSysNet);
 
 /** What `twill doctor` found, on however many nodes. */
 export interface Diagnosis {
@@ -39,7 +44,7 @@ status is 0 when nothing is wrong, 1 when something is.
   flags: {
     runDir: text(defaultRunDir, "where the agent's socket is", "DIR"),
     stateDir: text(defaultStateDir, "what the agent keeps: read when it does not answer", "DIR"),
-    sysctlDir: text(procSysNet, "where --fix writes kernel settings", "DIR"),
+    sysctlDir: text(writableSysctls(), "where --fix writes kernel settings", "DIR"),
     all: boolean(false, "look at every node of the cluster, each by its own agent"),
     fix: boolean(false, "mend on this node what is Twill's own: settings, devices, routes, entries"),
     dns: list("DNS servers of the pods, to be asked from a pod", "ADDRESS"),
