@@ -2,6 +2,9 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { onDisk } from "../../lab/node-disk.ts";
+import { decodeLease } from "../../src/intent/flannel/lease.ts";
+import { parseNetConf } from "../../src/intent/flannel/net-conf.ts";
+import { decodeSwitchTarget } from "../../src/intent/flannel/switch-target.ts";
 import { TestLab } from "../lab/support.ts";
 import { FlannelNode } from "./flanneld.fixture.ts";
 
@@ -105,17 +108,38 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
 
 /** Both networks' configuration anew, and pods with the MTU that goes with it. */
 async function change(to: object): Promise<void> {
-  const patch = { data: { "net-conf.json": JSON.stringify(to) } };
-  await twill("patch", "configmap", "twill-config", "--type=merge", `--patch=${JSON.stringify(patch)}`);
-  await twill("rollout", "restart", "daemonset/twill-agent");
   await kubectl("delete", "daemonset", "probe");
   await until("the pods are gone", async () => (await kubectl("get", "pods", "-l", "app=probe", "-o", "name")) === "");
   await flannel.stop();
+  // While a flanneld is in the cluster, Twill refuses to change: it could not be done without loss.
+  await kubectl("annotate", "node", flannel.name, "flannel.alpha.coreos.com/kube-subnet-manager-");
+  const patch = { data: { "net-conf.json": JSON.stringify(to) } };
+  await twill("patch", "configmap", "twill-config", "--type=merge", `--patch=${JSON.stringify(patch)}`);
+  const changed = JSON.stringify(parseNetConf(JSON.stringify(to)).backend);
+  await until("Twill's nodes have changed", async () => {
+    const { target, leases } = await changeOf();
+    const network = target?.configs.get(target.id);
+    return (
+      JSON.stringify(network?.backend) === changed &&
+      leases.every(({ standing }) => standing?.sends === target?.id && standing?.offers.length === 1)
+    );
+  });
   // As its documentation tells people to do: flanneld and the bridge plugin leave both behind.
   await flannel.exec("sh", "-c", "ip link del flannel.1; ip link del cni0; true");
   await flannel.start(to);
   await rolledOut();
   await startProbes();
+}
+
+/** What Twill's agents agree on, and where each stands. */
+async function changeOf() {
+  const text = await twill("get", "configmap", "twill-switch", "-o", "jsonpath={.data.target}");
+  const nodes = await Promise.all(["node1", "node2"].map((name) => annotationsOf(name)));
+  const bytes = (written = "") => new TextEncoder().encode(written);
+  return {
+    target: text === "" ? undefined : decodeSwitchTarget(bytes(text)),
+    leases: nodes.map((annotations) => decodeLease(bytes(annotations["twill.dev/node"]))),
+  };
 }
 
 async function startProbes(): Promise<void> {

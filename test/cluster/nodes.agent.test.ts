@@ -152,11 +152,19 @@ test("a Node that is deleted and comes back with another podCIDR, without a rest
 });
 
 test("a podCIDR outside Network, or one that another Node has, is said where people look", async () => {
+  // The podCIDR is in use: a configuration that does not hold it is refused.
   await netConf(JSON.stringify({ Network: "10.99.0.0/16", Backend: { Type: "vxlan" } }));
-  expect((await reason("PodCIDROutsideNetwork"))?.message).toContain(
-    "podCIDR 10.244.77.0/24 of Node agent-b is outside",
+  await until(
+    async () => (await agent.status()).problems,
+    (problems) => problems.some(({ reason, message }) => reason === "RangeInUse" && message.includes("10.244.77.0/24")),
   );
+  expect(await condition()).toMatchObject({ reason: "TwillIsUp" });
   await netConf(good);
+  await remove(me);
+  await register(me, "10.98.1.0/24");
+  expect((await reason("PodCIDROutsideNetwork"))?.message).toContain("podCIDR 10.98.1.0/24 of Node agent-b is outside");
+  await remove(me);
+  await register(me, "10.244.77.0/24");
   await reason("TwillIsUp");
   await register("agent-a", "10.244.77.0/24", flanneld("192.168.7.11"));
   expect((await reason("PodCIDROverlaps"))?.message).toContain("overlaps 10.244.77.0/24 of Node agent-a");
