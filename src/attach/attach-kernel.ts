@@ -16,6 +16,8 @@ export interface AttachKernel {
   inPod<T>(netns: number, work: (pod: Namespace) => T): T;
   /** Returns as soon as no namespace shows the node's link (nor its peer) any more. Nothing happens when it is gone. */
   deleteLink(index: number): void;
+  /** The same for several, in one step, as far as possible: deleteLink for each of them makes sure. */
+  deleteLinksTogether(indexes: readonly number[]): void;
   close(): void;
 }
 
@@ -37,6 +39,7 @@ export function openAttachKernel(netns?: number, sysctlDir?: string): AttachKern
       }
     },
     deleteLink: (index) => deleter.delete(index),
+    deleteLinksTogether: (indexes) => deleter.deleteTogether(indexes),
     close: () => {
       deleter.close();
       rtnl.close();

@@ -114,6 +114,7 @@ export function failingKernel(kernel: AttachKernel, failAt: number): { kernel: A
     kernel: {
       node: namespace(kernel.node),
       inPod: (netns, work) => kernel.inPod(netns, (pod) => work(namespace(pod))),
+      deleteLinksTogether: (indexes) => kernel.deleteLinksTogether(indexes),
       deleteLink: (index) => kernel.deleteLink(index),
       close: () => {},
     },

@@ -2,7 +2,7 @@ import { isCode, TwillError } from "../base/errors.ts";
 import type { RtnlOperation } from "../kernel/rtnl.ts";
 import type { Link } from "../objects/link.ts";
 import type { AttachKernel, Namespace } from "./attach-kernel.ts";
-import type { AttachedLink, AttachRequest } from "./attachment.ts";
+import type { AttachedLink, AttachmentKey, AttachRequest } from "./attachment.ts";
 import { hostDeviceName, isHostDevice, macsOf, twillAlias } from "./host-device.ts";
 import { requireFreeName } from "./pod-interface.ts";
 
@@ -64,6 +64,13 @@ export function withVethPair<T>(
 export function deleteHostDevice(kernel: AttachKernel, name: string): void {
   const link = kernel.node.rtnl.link(name);
   if (link !== undefined && isHostDevice(link)) kernel.deleteLink(link.index);
+}
+
+/** What `detach` would do for each of these pods, in one step, as far as possible: `detach` makes sure. */
+export function deleteHostDevices(kernel: AttachKernel, keys: readonly AttachmentKey[]): void {
+  const names = new Set(keys.map(hostDeviceName));
+  const links = [...names].flatMap((name) => kernel.node.rtnl.link(name) ?? []);
+  kernel.deleteLinksTogether(links.filter(isHostDevice).map(({ index }) => index));
 }
 
 export function setLinkMtu(namespace: Namespace, name: string, mtu: number): void {

@@ -1,4 +1,5 @@
 import type { AttachKernel } from "../../../src/attach/attach-kernel.ts";
+import { deleteHostDevices } from "../../../src/attach/veth-pair.ts";
 import type { Address } from "../../../src/base/address.ts";
 import { describeError, TwillError } from "../../../src/base/errors.ts";
 import type { Log } from "../../../src/base/log.ts";
@@ -50,7 +51,8 @@ type AttachmentCall = Extract<CniEnvironment, { readonly containerId: string }>;
 const checkFailed = 120;
 
 /**
- * CNI's commands on this node. Every call is carried out synchronously from beginning to end, so no two can interfere.
+ * CNI's commands on this node. Every call is carried out synchronously from beginning to end, so no two can interfere
+ * (call-queue.ts lets DELs wait for each other before that).
  *
  * What a crash may interrupt stands on disk before it begins. ADD: the book has the addresses ("adding"), the kernel the
  * interface, the book the record ("ready"). DEL: the kernel loses the interface, the book the addresses. A crash of ADD is taken
@@ -70,11 +72,31 @@ export class CniService {
     const said = { command: call.variables.CNI_COMMAND, container: call.variables.CNI_CONTAINERID };
     try {
       const stdout = this.#run(call, netns);
-      log.debug("CNI", { ...said, milliseconds: Math.round((performance.now() - started) * 100) / 100 });
+      log.debug("CNI", { ...said, milliseconds: since(started) });
       return { status: 0, stdout };
     } catch (error) {
       log.warn("CNI call failed", { ...said, error });
       return { status: 1, stdout: formatError(error, versionIn(call.config) ?? newestVersion) };
+    }
+  }
+
+  /**
+   * Takes the devices of all these DELs away in one step, as far as possible. `handle` carries each call out as if nothing had been
+   * done, and says what is wrong with it.
+   */
+  beginDeletes(calls: readonly CniCall[]): void {
+    this.#beginDetaching(calls.flatMap((call) => keyOfDelete(call) ?? []));
+  }
+
+  #beginDetaching(keys: readonly AttachmentKey[]): void {
+    if (keys.length < 2) return;
+    const { kernel, log } = this.#options;
+    const started = performance.now();
+    try {
+      deleteHostDevices(kernel, keys);
+      log.debug("devices deleted together", { pods: keys.length, milliseconds: since(started) });
+    } catch (error) {
+      log.warn("devices cannot be deleted together; one by one then", { error });
     }
   }
 
@@ -215,12 +237,15 @@ export class CniService {
         errors.push(`${what}: ${describeError(error)}`);
       }
     };
-    for (const book of books.all()) {
-      for (const { key } of book.list()) {
-        if (key.network !== config.name || kept.has(describeKey(key))) continue;
-        log.info("garbage collected", { ...key });
-        attempt(describeKey(key), () => this.#detach(key, undefined, () => config.attachment));
-      }
+    const gone = books
+      .all()
+      .flatMap((book) => book.list())
+      .map(({ key }) => key)
+      .filter((key) => key.network === config.name && !kept.has(describeKey(key)));
+    this.#beginDetaching(gone);
+    for (const key of gone) {
+      log.info("garbage collected", { ...key });
+      attempt(describeKey(key), () => this.#detach(key, undefined, () => config.attachment));
     }
     if (errors.length === 0) return "";
     throw new TwillError("io", `${errors.length} could not be collected: ${errors.join("; ")}`, {
@@ -241,6 +266,7 @@ export class CniService {
   drainPending(): void {
     const { pendingFolder, log } = this.#options;
     const { deletes, unreadable } = readPending(pendingFolder);
+    this.beginDeletes(deletes.map(({ call }) => call));
     for (const { name, call } of deletes) {
       // By its path the namespace may be another's by now; without it, what dies with the namespace is left to that.
       const variables = { ...call.variables, CNI_COMMAND: "DEL", CNI_NETNS: "" };
@@ -254,12 +280,24 @@ export class CniService {
   }
 }
 
+const since = (started: number): number => Math.round((performance.now() - started) * 100) / 100;
+
 /** As it was attached; else as the configuration says; else as is usual. */
 function attachmentConfig(assignment: Assignment | undefined, configured: () => AttachmentConfig): AttachmentConfig {
   try {
     return assignment?.state === "ready" ? recordOf(assignment).attachment : configured();
   } catch {
     return { type: "routed" };
+  }
+}
+
+/** undefined for a call that is wrong. */
+function keyOfDelete({ variables, config }: CniCall): AttachmentKey | undefined {
+  try {
+    const environment = parseEnvironment(variables);
+    return environment.command === "DEL" ? keyOf(environment, parseEssentials(config).name) : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -8,6 +8,7 @@ import { ThreadPoller } from "../../../src/kernel/poller.ts";
 import { serveRpc } from "../../../src/rpc/server.ts";
 import { pendingFolder } from "../../cni/pending-deletes.ts";
 import { Books } from "./books.ts";
+import { CallQueue } from "./call-queue.ts";
 import { CniService } from "./cni-service.ts";
 import { Pods } from "./pods.ts";
 
@@ -49,6 +50,7 @@ const service = new CniService({
   pendingFolder: pendingFolder(options.socket),
   log,
 });
+const queue = new CallQueue(service);
 pods.sweep();
 service.drainPending();
 mkdirSync(pendingFolder(options.socket), { recursive: true });
@@ -72,7 +74,7 @@ serveRpc(new ThreadPoller(), {
     cni: (call, { descriptors }) => {
       if (options.hang === true) return new Promise(() => {});
       arm();
-      return service.handle(call, descriptors[0]);
+      return queue.handle(call, descriptors[0]);
     },
     // The state of the books, for the tests.
     logLevel: () => {
