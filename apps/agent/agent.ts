@@ -11,10 +11,10 @@ import type { Random } from "../../src/base/random.ts";
 import { Compiler } from "../../src/compile/compiler.ts";
 import { decodeLease, encodeLease } from "../../src/intent/flannel/lease.ts";
 import { sameNetwork } from "../../src/intent/flannel/net-conf.ts";
-import { openEchoSocket } from "../../src/kernel/echo-socket.ts";
 import type { Ethtool } from "../../src/kernel/ethtool.ts";
 import type { Nft } from "../../src/kernel/nft.ts";
 import type { Poller } from "../../src/kernel/poller.ts";
+import { openPresenceSocket } from "../../src/kernel/presence-socket.ts";
 import type { Rtnl, RtnlEvent } from "../../src/kernel/rtnl.ts";
 import { kernelSysctls } from "../../src/kernel/sysctl.ts";
 import type { ConfigId } from "../../src/model/live-switch.ts";
@@ -174,7 +174,7 @@ export class Agent {
       boot: readFileSync(options.bootIdFile, "utf8").trim(),
       file: new PositionFile(join(options.stateDir, "position.json"), options.allowExtensionCommands),
       cache: switchCache,
-      openEcho: () => openEchoSocket(random.below(0x10000)),
+      openPresence: openPresenceSocket,
       clock,
       random,
       log,

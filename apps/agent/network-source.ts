@@ -95,8 +95,10 @@ export function storedNetwork(store: Datastore, cache: SnapshotCache, options: N
     },
     isMeant: true,
     adopted() {},
+    /** By a list: that permission the agent has on its ConfigMap, to watch it, and needs no other. */
     async read() {
-      const stored = await store.get(CONFIG, NETWORK);
+      const { objects } = await store.list(CONFIG);
+      const stored = objects.find((object) => object.name === NETWORK);
       if (stored === undefined) throw missing(name);
       return parse(stored.value);
     },

@@ -294,7 +294,6 @@ const agent = (): Yaml => ({
   envFrom: [{ configMapRef: { name: "twill-environment" } }],
   securityContext: restricted([
     new Note("Devices, routes, nf_tables, network settings.", "NET_ADMIN"),
-    new Note("Whether a machine is there at all, by ICMP echo, while a change of the network waits for it.", "NET_RAW"),
     new Note("setns(2) into the network namespaces of pods.", "SYS_ADMIN"),
   ]),
   resources,

@@ -1,19 +1,19 @@
 import { afterEach, expect, test } from "bun:test";
 import type { Address } from "../../../src/base/address.ts";
 import { FakeClock } from "../../../src/base/clock.ts";
-import type { Presence } from "../../../src/kernel/echo-socket.ts";
+import type { Presence } from "../../../src/kernel/presence-socket.ts";
 import { Absence } from "./absence.ts";
 
 const address = "192.168.1.7" as Address;
 const clock = new FakeClock();
-let answers: { address: Address; presence: Presence }[] = [];
+let answer: Presence | undefined;
 let absence: Absence | undefined;
 afterEach(() => absence?.stop());
 
 function watching(): Absence {
-  answers = [];
+  answer = undefined;
   absence = new Absence({
-    open: () => ({ ask: () => {}, answers: () => answers.splice(0), close: () => {} }),
+    open: () => ({ ask: () => {}, heard: () => answer, close: () => {} }),
     clock,
     onChange: () => {},
   });
@@ -23,7 +23,7 @@ function watching(): Absence {
 /** One second with that answer, or with none. */
 async function second(of: Absence, presence?: Presence): Promise<void> {
   await clock.advance(1_000);
-  if (presence !== undefined) answers.push({ address, presence });
+  answer = presence;
   of.look();
 }
 

@@ -1,9 +1,9 @@
 import type { Address } from "../../../src/base/address.ts";
 import type { Clock } from "../../../src/base/clock.ts";
-import type { EchoSocket } from "../../../src/kernel/echo-socket.ts";
+import type { Presence, PresenceSocket } from "../../../src/kernel/presence-socket.ts";
 
 export interface AbsenceOptions {
-  readonly open: () => EchoSocket;
+  readonly open: (address: Address) => PresenceSocket;
   readonly clock: Pick<Clock, "monotonic">;
   /** A machine was found to be away, or to be there again. */
   readonly onChange: () => void;
@@ -11,6 +11,7 @@ export interface AbsenceOptions {
 
 interface Watched {
   readonly address: Address;
+  readonly socket: PresenceSocket;
   /** Since when nobody has its address; undefined: it answered, or nothing is known. */
   nobodySince: number | undefined;
   lastNobody: number;
@@ -31,7 +32,6 @@ export class Absence {
   readonly #options: AbsenceOptions;
   readonly #watched = new Map<string, Watched>();
   readonly #away = new Set<string>();
-  #socket: EchoSocket | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: AbsenceOptions) {
@@ -46,7 +46,9 @@ export class Absence {
   watch(nodes: ReadonlyMap<string, Address>): void {
     for (const [name, { address }] of this.#watched) if (nodes.get(name) !== address) this.forget(name);
     for (const [name, address] of nodes) {
-      if (!this.#watched.has(name)) this.#watched.set(name, { address, nobodySince: undefined, lastNobody: 0 });
+      if (this.#watched.has(name)) continue;
+      const socket = this.#options.open(address);
+      this.#watched.set(name, { address, socket, nobodySince: undefined, lastNobody: 0 });
     }
     if (nodes.size === 0) this.stop();
     else this.#timer ??= setInterval(() => this.look(), askEveryMs);
@@ -54,6 +56,7 @@ export class Absence {
 
   /** It was heard of by another way. */
   forget(name: string): void {
+    this.#watched.get(name)?.socket.close();
     this.#watched.delete(name);
     this.#away.delete(name);
   }
@@ -61,8 +64,7 @@ export class Absence {
   stop(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
-    this.#socket?.close();
-    this.#socket = undefined;
+    for (const { socket } of this.#watched.values()) socket.close();
     this.#watched.clear();
     this.#away.clear();
   }
@@ -70,24 +72,21 @@ export class Absence {
   /** Hears what came, and asks again. Called by its own timer. */
   look(): void {
     const now = this.#options.clock.monotonic();
-    this.#socket ??= this.#options.open();
-    for (const { address, presence } of this.#socket.answers()) {
-      for (const watched of this.#watched.values()) if (watched.address === address) hear(watched, presence, now);
-    }
     const before = [...this.#away].join();
     for (const [name, watched] of this.#watched) {
+      hear(watched, watched.socket.heard(), now);
       if (watched.nobodySince !== undefined && now - watched.lastNobody > staleMs) watched.nobodySince = undefined;
       if (watched.nobodySince !== undefined && now - watched.nobodySince >= awayMs) this.#away.add(name);
       else this.#away.delete(name);
-      this.#socket.ask(watched.address);
+      watched.socket.ask();
     }
     if (before !== [...this.#away].join()) this.#options.onChange();
   }
 }
 
-function hear(watched: Watched, presence: "there" | "nobody", now: number): void {
+function hear(watched: Watched, presence: Presence | undefined, now: number): void {
   if (presence === "there") watched.nobodySince = undefined;
-  else {
+  if (presence === "nobody") {
     watched.nobodySince ??= now;
     watched.lastNobody = now;
   }

@@ -8,7 +8,7 @@ import type { Problem } from "../../../src/base/problem.ts";
 import type { Random } from "../../../src/base/random.ts";
 import { sameNetwork } from "../../../src/intent/flannel/net-conf.ts";
 import { decodeSwitchTarget, type SwitchTarget } from "../../../src/intent/flannel/switch-target.ts";
-import type { EchoSocket } from "../../../src/kernel/echo-socket.ts";
+import type { PresenceSocket } from "../../../src/kernel/presence-socket.ts";
 import { type ConfigId, type Position, positionOf, type Standing } from "../../../src/model/live-switch.ts";
 import type { ClusterNetwork, Lease } from "../../../src/model/network.ts";
 import type { ChangeStatus } from "../../../src/model/status.ts";
@@ -41,7 +41,7 @@ export interface SwitcherOptions {
   readonly boot: string;
   readonly file: PositionFile;
   readonly cache: SnapshotCache;
-  readonly openEcho: () => EchoSocket;
+  readonly openPresence: (address: Address) => PresenceSocket;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -122,7 +122,7 @@ export class Switcher {
       log,
       onChange,
     });
-    this.#absence = new Absence({ open: options.openEcho, clock, onChange });
+    this.#absence = new Absence({ open: options.openPresence, clock, onChange });
   }
 
   /** Undefined: the node has not joined the cluster yet. */
