@@ -174,7 +174,9 @@ class NetConfCarrier {
     const others = rest.filter(({ key }) => !foreign.some((name) => name.toLowerCase() === key.toLowerCase()));
     for (const [name, { key, value }] of this.#known(usable, others, "Backend.")) {
       written[name] = plainValue(value);
-      this.#note(`Backend.${key}`, value, "carried", `Backend.${name} of net-conf.json`);
+      const reason =
+        name === "MacPrefix" ? "kept; of Windows nodes, so without effect" : `Backend.${name} of net-conf.json`;
+      this.#note(`Backend.${key}`, value, "carried", reason);
     }
     return written;
   }

@@ -189,6 +189,12 @@ describe("net-conf.json", () => {
     expect(backendOf(conversion)).toEqual({ Type: "host-gw" });
   });
 
+  test("what Flannel documents for Windows nodes is kept, and without effect", () => {
+    const conversion = netConf({ Backend: { Type: "vxlan", MacPrefix: "0E-2A" } });
+    expect(outcomes(conversion, "Backend.MacPrefix")).toEqual(["carried"]);
+    expect(backendOf(conversion)).toEqual({ Type: "vxlan", MacPrefix: "0E-2A" });
+  });
+
   test("host bits, and a field in two spellings", () => {
     const conversion = flannel({ netConf: '{"Network": "10.9.0.0/16", "network": "10.244.3.1/16"}' });
     expect(JSON.parse(conversion.netConf ?? "")).toEqual({ Network: "10.244.0.0/16" });

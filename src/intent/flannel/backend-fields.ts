@@ -20,6 +20,7 @@ export const backendFields = {
       default: "that of the underlay device",
       meaning: "MTU of the underlay to reckon with; at least 1280 with IPv6.",
     }),
+    MacPrefix: text({ meaning: "Of Windows nodes, which Twill does not have: without effect." }),
   },
   "host-gw": {},
   alloc: {},
