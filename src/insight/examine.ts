@@ -63,31 +63,34 @@ export async function examine(options: ExamineOptions): Promise<Examination> {
   return { node, findings: distinct(findings), notes, paths };
 }
 
+interface Silence {
+  readonly reason: string;
+  /** Milliseconds until that was known. */
+  readonly took: number;
+}
+
 /** An agent that is being replaced is back within moments: milliseconds. */
 const askAgainAfter = [1500, 1500];
 
-async function hear(asker: Asker, peer: KnownNode, clock: Clock): Promise<HeardCard | { readonly reason: string }> {
+async function hear(asker: Asker, peer: KnownNode, clock: Clock): Promise<HeardCard | Silence> {
   let card = await hearOnce(asker, peer, clock);
   for (const pause of asker.reaches ? askAgainAfter : []) {
-    if (!("reason" in card)) break;
+    // Who is cut off does not refuse: waiting for that once is enough.
+    if (!("reason" in card) || card.took > pause) break;
     await clock.sleep(pause);
     card = await hearOnce(asker, peer, clock);
   }
   return card;
 }
 
-async function hearOnce(
-  asker: Asker,
-  { name }: KnownNode,
-  clock: Clock,
-): Promise<HeardCard | { readonly reason: string }> {
+async function hearOnce(asker: Asker, { name }: KnownNode, clock: Clock): Promise<HeardCard | Silence> {
+  const [asked, began] = [clock.now(), clock.monotonic()];
   try {
-    const [asked, began] = [clock.now(), clock.monotonic()];
     const card = await asker.ask(name, "card", {});
     const took = clock.monotonic() - began;
     return { ...card, skew: card.now - asked - took / 2, uncertainty: took / 2 };
   } catch (error) {
-    return { reason: describeError(error) };
+    return { reason: describeError(error), took: clock.monotonic() - began };
   }
 }
 

@@ -24,6 +24,7 @@ const maximumAnswer = 32 << 20;
 const maximumConnections = 16;
 /** From the first byte to the whole request. */
 const requestWithinMs = 10_000;
+const connectWithinMs = 5_000;
 
 export interface ChannelServerOptions {
   readonly port: number;
@@ -167,11 +168,16 @@ export async function askPeer(method: string, params: unknown, options: AskOptio
     );
   const client = new Client(method, params, options, reply);
   const timer = setTimeout(() => away(`no answer within ${timeout / 1000} s`), timeout);
+  // The kernel would try for two minutes (tcp_syn_retries).
+  const connectTimer = setTimeout(() => away(`no connection within ${connectWithinMs / 1000} s`), connectWithinMs);
   const connecting = Bun.connect({
     hostname: address,
     port,
     socket: {
-      open: (socket) => client.open(socket),
+      open: (socket) => {
+        clearTimeout(connectTimer);
+        client.open(socket);
+      },
       data: (_, bytes) => client.receive(bytes),
       drain: () => client.flush(),
       close: () => away("it hung up without an answer"),
@@ -184,6 +190,7 @@ export async function askPeer(method: string, params: unknown, options: AskOptio
     return await reply.promise;
   } finally {
     clearTimeout(timer);
+    clearTimeout(connectTimer);
     connecting.then((socket) => socket.terminate()).catch(() => {});
   }
 }
