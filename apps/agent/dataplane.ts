@@ -13,6 +13,7 @@ import type { Sysctls } from "../../src/kernel/sysctl.ts";
 import type { Masquerade, StateChange } from "../../src/model/node-state.ts";
 import { masqueradeTable, twillTable } from "../../src/render/masquerade.ts";
 import { render } from "../../src/render/render.ts";
+import { Tidy } from "./tidy.ts";
 
 export interface DataplaneOptions {
   readonly rtnl: Rtnl;
@@ -41,6 +42,7 @@ export class Dataplane {
   readonly #reconciler: Reconciler;
   readonly #table: NftTableKeeper;
   readonly #watch: RtnlWatch;
+  readonly #tidy = new Tidy();
   readonly #resync: ReturnType<typeof setInterval>;
   readonly #writes: Record<string, number> = {};
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -73,6 +75,7 @@ export class Dataplane {
     this.#resync = setInterval(() => {
       this.#reconciler.resync();
       this.#schedule(0);
+      this.#tidy.afterBurst(this.#reconciler.peers);
     }, resyncEveryMs);
   }
 
@@ -108,13 +111,17 @@ export class Dataplane {
   change(change: StateChange, options: { readonly complete: boolean; readonly tell?: boolean }): void {
     if (options.tell === true) this.#untold = true;
     this.#reconciler.setDesired(render(change), options);
-    if (change.own !== undefined) this.#setMasquerade(change.own.masquerade);
+    if (change.own !== undefined) {
+      this.#setMasquerade(change.own.masquerade);
+      this.#tidy.afterBurst(this.#reconciler.peers);
+    }
     this.#started = true;
     this.#schedule(0);
   }
 
   /** The kernel stays as it is: pods go on talking without us. */
   stop(): void {
+    this.#tidy.stop();
     this.#watch.close();
     clearInterval(this.#resync);
     clearInterval(this.#tableCheck);

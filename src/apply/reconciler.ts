@@ -124,6 +124,11 @@ export class Reconciler {
     for (const [name, peer] of peers) this.#setPeer(name, peer);
   }
 
+  /** How many parts there are beside the own one. */
+  get peers(): number {
+    return this.#peers.size;
+  }
+
   /** Takes away everything of ours. Kernel settings stay; who recorded them puts them back. */
   removeAll(): ApplyReport {
     this.setDesired(nothingDesired);

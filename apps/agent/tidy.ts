@@ -1,0 +1,26 @@
+import { gcAndSweep } from "bun:jsc";
+
+/** Where fewer peers are known there is nothing worth the trouble. */
+const manyPeers = 500;
+/** Milliseconds: by then what was begun is done. */
+const quietAfter = 5_000;
+
+/**
+ * After a burst over thousands of peers (all parts made anew, all entries of the kernel read) a third of the agent's memory
+ * is free and still the process's: JavaScriptCore sweeps and returns it when it needs some, which at rest is never. So it
+ * is told to: 20 to 50 ms for 5,000 peers, once for each burst, and none for clusters of usual size.
+ */
+export class Tidy {
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  afterBurst(peers: number): void {
+    if (peers < manyPeers) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(gcAndSweep, quietAfter);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+}
