@@ -50,6 +50,10 @@ export class AgentProcess {
     this.#child = this.netns.enter(() => Bun.spawn(command, { stdin: "ignore", stdout: log, stderr: log }));
   }
 
+  get ended(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
   get log(): string {
     return readFileSync(join(this.directory, "log"), "utf8");
   }

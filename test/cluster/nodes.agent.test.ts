@@ -72,6 +72,7 @@ async function until<T>(what: () => Promise<T> | T, holds: (value: T) => boolean
   for (const deadline = performance.now() + 90_000; performance.now() < deadline; await Bun.sleep(200)) {
     last = await what();
     if (holds(last)) return last;
+    if (agent.ended) break;
   }
   throw new Error(`it stayed ${JSON.stringify(last, null, 1)}\n${agent.log.slice(-2000)}`);
 }
@@ -81,7 +82,7 @@ const event = (pattern: RegExp) => until(events, (text) => pattern.test(text));
 test("a podCIDR that comes late: said until then, and followed at once", async () => {
   expect(await reason("PodCIDRMissing")).toMatchObject({ status: "True" });
   await event(/Warning +PodCIDRMissing .*twill-agent +Node agent-b has no IPv4 podCIDR \(run kube-controller-manager/);
-  expect((await agent.status()).waitingFor).toEqual(["Node agent-b has no IPv4 podCIDR"]);
+  expect((await agent.status()).waitingFor).toEqual(["an IPv4 podCIDR of Node agent-b"]);
 
   await assign(me, "10.244.1.0/24");
   const up = { status: "False", message: "pods get addresses of 10.244.1.0/24, backend vxlan" };
@@ -138,7 +139,7 @@ test("a Node that is deleted and comes back with another podCIDR, without a rest
   await remove(me);
   await until(
     async () => (await agent.status()).waitingFor,
-    (waiting) => waiting.join().includes("there is no Node agent-b"),
+    (waiting) => waiting.includes("the Node agent-b"),
   );
   // What runs goes on.
   expect(routes()).toContain("10.244.8.0/24");
@@ -230,6 +231,31 @@ test("an API server that says nothing any more is noticed by whoever asks, and w
     async () => (await agent.status()).datastore.reachable,
     (reachable) => reachable,
   );
+});
+
+test("a cluster without podCIDRs: agents claim their subnets, and meet in the Nodes all the same", async () => {
+  await register("agent-claims");
+  const claiming = new AgentProcess({
+    node: "agent-claims",
+    kubeconfig: cluster.plane.certificateKubeconfig("claims", cluster.plane.admin),
+    port: Number(new URL(cluster.plane.server).port),
+    address: "192.168.7.13",
+    flags: ["--subnets=claim"],
+  });
+  try {
+    const status = () => claiming.status().catch(() => undefined);
+    const { subnets, subnetSource } = (await until(status, (found) => found?.ready === true)) ?? {};
+    expect(subnetSource).toBe("claims in the datastore");
+    await until(routes, (text) => text.includes(`${subnets?.[0]} via`));
+    // Where Nodes have podCIDRs, these are what the others read: the agent says so.
+    await assign("agent-claims", "10.244.200.0/24");
+    const said = async () => (await claiming.status()).problems.map(({ message }) => message).join();
+    await until(said, (text) => text.includes("the other nodes read something else than this node says"));
+  } finally {
+    await claiming.stop();
+    claiming.remove();
+    await remove("agent-claims");
+  }
 });
 
 test("a restarted agent begins with what it knew, and writes nothing that is there already", async () => {

@@ -93,7 +93,7 @@ function without(nodes: ClusterNodes, network: ClusterNetwork, before: readonly 
     message: `there is no Node ${nodes.name}`,
     remedy: "wait for its kubelet to register, or restart it; if it has another name, set the agent's --node-name",
   };
-  return { subnets, problems: [problem], waitingFor: [problem.message] };
+  return { subnets, problems: [problem], waitingFor: [`the Node ${nodes.name}`] };
 }
 
 /** What of the podCIDRs can be in force, and what is wrong with them. */
@@ -101,21 +101,22 @@ export function assess(network: ClusterNetwork, name: string, own: OwnNode, othe
   const subnets: Prefix[] = [];
   const problems: Problem[] = own.errors.map((error) => ({ ...problemOf(name, error), reason: "NodeInvalid" }));
   const waitingFor: string[] = [];
-  const refuse = (problem: Problem) => {
+  const refuse = (problem: Problem, wanted: string) => {
     problems.push(problem);
-    waitingFor.push(problem.message);
+    waitingFor.push(wanted);
   };
   for (const [family, range] of rangeList(network)) {
     const subnet = own.podCidrs.find((candidate) => prefixFamily(candidate) === family);
-    if (subnet === undefined) refuse(missing(name, family, range));
-    else if (rangeOf(network, subnet) === undefined) refuse(outside(name, subnet, range));
+    if (subnet === undefined) refuse(missing(name, family, range), `an IPv${family} podCIDR of Node ${name}`);
+    else if (rangeOf(network, subnet) === undefined)
+      refuse(outside(name, subnet, range), `a podCIDR of Node ${name} inside ${range.network}`);
     else subnets.push(subnet);
   }
   const overlapping = findOverlaps(subnets, others);
   for (const [subnet, other] of overlapping) {
     const problem = overlap(name, subnet, other);
     // The others send its addresses to the first by name (compile/claims.ts): new pods here would not be reached.
-    if (other.managed && other.name < name) refuse(problem);
+    if (other.managed && other.name < name) refuse(problem, `a podCIDR of Node ${name} that no other Node has`);
     else problems.push(problem);
   }
   return { subnets, problems, waitingFor };
