@@ -1,17 +1,15 @@
 import { hostname } from "node:os";
-import { describeError, isCode } from "../../src/base/errors.ts";
+import { describeError } from "../../src/base/errors.ts";
 import type { Asker } from "../../src/insight/asker.ts";
 import { redact } from "../../src/insight/redact.ts";
-import { procSysNet } from "../../src/kernel/sysctl.ts";
 import { encodeTar, type TarEntry } from "../../src/wire/tar.ts";
 import { defaultRunDir, defaultStateDir } from "../defaults.ts";
 import { boolean, list, number, optional, text, withLetter } from "../flags.ts";
 import { revision, version } from "../version.ts";
 import { command } from "./command.ts";
-import { legacyAsker } from "./dead-agent.ts";
-import { type Diagnosis, diagnose, type Opened } from "./doctor-command.ts";
+import { type Diagnosis, diagnose } from "./doctor-command.ts";
 import { doctorText } from "./doctor-text.ts";
-import { agentAsker } from "./look-asker.ts";
+import { openNode } from "./open-node.ts";
 import { writeResult } from "./result-file.ts";
 import { paint } from "./status-text.ts";
 
@@ -42,7 +40,7 @@ hand it on.
     const now = new Date();
     const stamp = now.toISOString().replace(/[:.]/g, "-").slice(0, 19);
     const path = flags.file ?? `twill-bundle-${stamp}.tar.gz`;
-    const opened = openNode(flags.runDir, flags.stateDir);
+    const opened = openNode(flags);
     const { asker } = opened;
     const nodes = flags.local
       ? [asker.node]
@@ -63,15 +61,6 @@ hand it on.
 interface NamedText {
   readonly name: string;
   readonly text: string;
-}
-
-function openNode(runDir: string, stateDir: string): Opened {
-  try {
-    return { asker: agentAsker(runDir) };
-  } catch (error) {
-    if (!isCode(error, "unavailable")) throw error;
-    return { asker: legacyAsker(stateDir, procSysNet).asker, away: error.message };
-  }
 }
 
 async function collect(asker: Asker, nodes: readonly string[]) {

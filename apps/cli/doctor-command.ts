@@ -1,7 +1,5 @@
 import { existsSync } from "node:fs";
 import { parseAddress } from "../../src/base/address.ts";
-import { isCode } from "../../src/base/errors.ts";
-import type { Asker } from "../../src/insight/asker.ts";
 import { conclude } from "../../src/insight/conclude.ts";
 import type { Examination } from "../../src/insight/examine.ts";
 import type { Finding } from "../../src/insight/finding.ts";
@@ -9,10 +7,9 @@ import { procSysNet } from "../../src/kernel/sysctl.ts";
 import { defaultRunDir, defaultStateDir } from "../defaults.ts";
 import { boolean, choice, list, number, text, withLetter } from "../flags.ts";
 import { command } from "./command.ts";
-import { legacyAsker } from "./dead-agent.ts";
 import { fixNode } from "./doctor-fix.ts";
 import { doctorText } from "./doctor-text.ts";
-import { agentAsker } from "./look-asker.ts";
+import { type Opened, openNode } from "./open-node.ts";
 import { paint } from "./status-text.ts";
 
 /** In the DaemonSet's container /proc/sys is read-only, and the host's is mounted here (deploy/twill.yaml). */
@@ -52,7 +49,7 @@ status is 0 when nothing is wrong, 1 when something is.
     output: withLetter("o", choice("text", ["text", "json"], "how it is printed")),
   },
   run: async ({ flags }, output) => {
-    const look = () => diagnose(open(flags), flags, flags.all);
+    const look = () => diagnose(openNode(flags), flags, flags.all);
     let diagnosis = await look();
     if (flags.fix) {
       const fixed = fixNode(flags.stateDir, flags.sysctlDir, diagnosis.findings);
@@ -63,29 +60,6 @@ status is 0 when nothing is wrong, 1 when something is.
     return diagnosis.findings.length === 0 ? 0 : 1;
   },
 });
-
-export interface Opened {
-  readonly asker: Asker;
-  /** Why the agent is not who answers. */
-  readonly away?: string;
-}
-
-function open({
-  runDir,
-  stateDir,
-  sysctlDir,
-}: {
-  readonly runDir: string;
-  readonly stateDir: string;
-  readonly sysctlDir: string;
-}): Opened {
-  try {
-    return { asker: agentAsker(runDir) };
-  } catch (error) {
-    if (!isCode(error, "unavailable")) throw error;
-    return { asker: legacyAsker(stateDir, sysctlDir).asker, away: error.message };
-  }
-}
 
 /** This node, or all of them; `dns` as it was typed. */
 export async function diagnose(

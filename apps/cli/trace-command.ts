@@ -4,10 +4,11 @@ import type { Asker } from "../../src/insight/asker.ts";
 import type { PodPlace } from "../../src/insight/node-view.ts";
 import { podId } from "../../src/insight/node-view.ts";
 import { type TraceTarget, trace } from "../../src/insight/trace.ts";
-import { defaultRunDir } from "../defaults.ts";
+import { defaultRunDir, defaultStateDir } from "../defaults.ts";
 import { boolean, choice, number, text, withLetter } from "../flags.ts";
 import { command } from "./command.ts";
-import { agentAsker, commonAddress, findOwnPod, findPod } from "./look-asker.ts";
+import { commonAddress, findOwnPod, findPod } from "./look-asker.ts";
+import { openNode } from "./open-node.ts";
 import { paint } from "./status-text.ts";
 import { traceText } from "./trace-text.ts";
 
@@ -18,7 +19,8 @@ export const traceCommand = command({
   help: `
 The first pod is one of this node's: by name, namespace/name or address. With a port the probe opens a TCP connection, else it
 is an ICMP echo. It is watched at every device on the way, on both nodes, and nothing is changed. The exit status is 0 when the
-probe is answered (or refused by the other end: the network is fine), else 1.
+probe is answered (or refused by the other end: the network is fine), else 1. With the agent of this node dead, the other nodes
+cannot be looked at.
 
   twill trace web-0 10.244.3.7
   twill trace default/web-0 db/postgres-0:5432
@@ -26,6 +28,7 @@ probe is answered (or refused by the other end: the network is fine), else 1.
   twill trace web-0 postgres-0 -o json`,
   flags: {
     runDir: text(defaultRunDir, "where the agent's socket is", "DIR"),
+    stateDir: text(defaultStateDir, "what the agent keeps: read when it does not answer", "DIR"),
     udp: boolean(false, "with a port: a UDP datagram instead of a TCP connection"),
     size: number(
       0,
@@ -41,7 +44,7 @@ probe is answered (or refused by the other end: the network is fine), else 1.
     if (podText === undefined || targetText === undefined || more.length > 0) {
       throw new TwillError("invalid", "trace needs a pod and where to", { remedy: "twill trace POD POD|IP[:PORT]" });
     }
-    const asker = agentAsker(flags.runDir);
+    const { asker } = openNode(flags);
     const from = await findOwnPod(asker, podText);
     const { host, port } = splitPort(targetText);
     const result = await trace(asker, {
