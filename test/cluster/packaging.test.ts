@@ -2,6 +2,10 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { KUBERNETES_VERSION } from "../../lab/kubernetes/binaries.ts";
+import { build } from "../../scripts/build.ts";
+import { arm64Parts } from "../../scripts/image/arm64-parts.ts";
+import { imageRoot } from "../../scripts/image/root.ts";
+import { EM_AARCH64 } from "../../src/wire/elf.ts";
 import { isReady, type TestCluster, testCluster, until } from "./cluster.fixture.ts";
 import { builtProgram } from "./cnitool.fixture.ts";
 import { idlePod } from "./multus.fixture.ts";
@@ -74,6 +78,26 @@ describe("the chart and the kustomize base, rendered by helm and kubectl", () =>
       '"image": "registry.example/twill:9"',
     ]);
   });
+});
+
+test("the arm64 image holds programs and libraries of that machine only, the launcher among them", () => {
+  const { runtime, sysroot } = arm64Parts();
+  const folder = mkdtempSync("/tmp/twill-arm64-");
+  try {
+    build(folder, { target: "bun-linux-arm64", architecture: "arm64", runtime });
+    const programs: string[] = [];
+    for (const entry of imageRoot(join(folder, "twill"), sysroot)) {
+      if (entry.type !== "file") continue;
+      const header = Buffer.from(entry.content.subarray(0, 20));
+      if (header.toString("latin1", 1, 4) !== "ELF") continue;
+      expect([entry.path, header.readUInt16LE(18)]).toEqual([entry.path, EM_AARCH64]);
+      programs.push(entry.path);
+    }
+    for (const path of ["usr/local/bin/twill", "usr/local/bin/twill-cni", "lib/ld-linux-aarch64.so.1"])
+      expect(programs).toContain(path);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 describe("taken off a cluster", () => {
