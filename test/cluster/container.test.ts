@@ -30,8 +30,6 @@ function only<T>(containers: readonly T[]): T {
 
 beforeAll(() => {
   requireRunc();
-  const config = at("configuration");
-  writeFileSync(join(config, "net-conf.json"), '{"Network": "10.244.0.0/16", "Backend": {"Type": "vxlan"}}');
   host = new ContainerHost(executable, {
     "host-root": at("root"),
     state: at("state"),
@@ -40,7 +38,6 @@ beforeAll(() => {
     "cni-conf": at("cni-conf"),
     netns: at("netns"),
     sysctl: "/proc/sys/net",
-    config,
   });
 });
 
@@ -114,8 +111,14 @@ async function withAgent(capabilities: readonly string[], work: (node: TestNetns
   }
   netns.run("ip", "route", "add", "default", "via", "192.0.2.2");
   const name = `twill-agent-${process.pid}-${containers++}`;
-  // The datastore of the test is a file, for the container has no cluster.
-  const flags = ["--datastore=embedded:/var/lib/twill/store.db", "--node-name=node1"];
+  // The datastore of the test is a file, and so is the network's configuration, for the container has no cluster.
+  writeFileSync(join(at("state"), "net-conf.json"), '{"Network": "10.244.0.0/16", "Backend": {"Type": "vxlan"}}');
+  const state = "/var/lib/twill";
+  const flags = [
+    `--datastore=embedded:${state}/store.db`,
+    `--net-config-path=${state}/net-conf.json`,
+    "--node-name=node1",
+  ];
   const bundle = host.bundle(agent, flags, capabilities);
   const log = Bun.file(join(bundle, "log"));
   const runc = netns.enter(() =>
@@ -186,10 +189,13 @@ test.each([...agent.securityContext.capabilities.add])("it cannot without %s, an
   await withAgent(rest, async (netns) => {
     const pod = new TestNetns();
     try {
-      const deadline = performance.now() + 30_000;
-      const readyz = () => netns.run("sh", "-c", "curl -sS -m5 -w '%{http_code}' http://127.0.0.1:9099/readyz || true");
-      while (!readyz().includes("503") && performance.now() < deadline) await Bun.sleep(100);
-      expect(readyz()).toContain(`CAP_${dropped}, for`);
+      const deadline = performance.now() + 60_000;
+      let readyz = "";
+      while (!readyz.includes("503") && performance.now() < deadline) {
+        readyz = netns.run("sh", "-c", "curl -sS -m20 -w '%{http_code}' http://127.0.0.1:9099/readyz || true");
+        await Bun.sleep(100);
+      }
+      expect(readyz).toContain(`CAP_${dropped}, for`);
       const { exitCode, text } = cni(pod, "ADD");
       expect(exitCode).not.toBe(0);
       expect(text).toContain(`waiting for the capability CAP_${dropped}`);
