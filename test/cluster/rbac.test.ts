@@ -66,6 +66,16 @@ const touch = (resource: typeof NODES, name: string, namespace?: string) => {
 };
 let touched = 0;
 
+/** To read and follow the one object of a kind that is a key of a ConfigMap. */
+function configMap(name: string, kind: string, object: string): Readonly<Record<string, () => Promise<unknown>>> {
+  const selection = { namespace: system, fieldSelector: `metadata.name=${name}` };
+  return {
+    [`get configmaps/${name}`]: () => store.get(kind, object),
+    [`list configmaps/${name}`]: () => agent.currentVersion(CONFIG_MAPS, selection),
+    [`watch configmaps/${name}`]: () => firstEvent(kind, () => touch(CONFIG_MAPS, name, system)),
+  };
+}
+
 /** Everything that an agent asks of the API server, by the verb and resource that it takes. */
 const needs: Readonly<Record<string, () => Promise<unknown>>> = {
   "patch nodes/status": async () => {
@@ -77,21 +87,14 @@ const needs: Readonly<Record<string, () => Promise<unknown>>> = {
   // What a watcher asks after a connection on which nothing came.
   "list nodes": () => agent.currentVersion(NODES, {}),
   "watch nodes": () => firstEvent("nodes", () => touch(NODES, own)),
-  "list configmaps": async () => {
-    for (const name of ["twill-config", "twill-switch"])
-      await agent.currentVersion(CONFIG_MAPS, { namespace: system, fieldSelector: `metadata.name=${name}` });
-  },
-  "watch configmaps": async () => {
-    await firstEvent("config", () => touch(CONFIG_MAPS, "twill-config", system));
-    await firstEvent("switch", () => touch(CONFIG_MAPS, "twill-switch", system));
-  },
-  "get configmaps": () => store.get("switch", "target"),
-  "update configmaps": async () => {
+  ...configMap("twill-config", "config", "network"),
+  ...configMap("twill-switch", "switch", "target"),
+  "update configmaps/twill-switch": async () => {
     await cluster.api.patch(CONFIG_MAPS, { name: "twill-switch", namespace: system }, { data: null });
     await store.create("switch", "target", new TextEncoder().encode("{}"));
   },
-  "get secrets": () => store.get("secrets", "peer-key"),
-  "update secrets": async () => {
+  "get secrets/twill-peers": () => store.get("secrets", "peer-key"),
+  "update secrets/twill-peers": async () => {
     await cluster.api.patch(SECRETS, { name: "twill-peers", namespace: system }, { data: null });
     await store.create("secrets", "peer-key", new Uint8Array([1]));
   },
@@ -137,7 +140,11 @@ async function eventually(check: (refused: readonly string[]) => boolean): Promi
 }
 
 interface Role extends KubernetesObject {
-  readonly rules: readonly { readonly resources: readonly string[]; readonly verbs: readonly string[] }[];
+  readonly rules: readonly {
+    readonly resources: readonly string[];
+    readonly resourceNames?: readonly string[];
+    readonly verbs: readonly string[];
+  }[];
 }
 
 test("each verb of each rule is needed, and what is needed is there", async () => {
@@ -155,7 +162,7 @@ test("each verb of each rule is needed, and what is needed is there", async () =
         const without = rules.map((each, at) =>
           at === index ? { ...each, verbs: each.verbs.filter((other) => other !== verb) } : each,
         );
-        const what = `${verb} ${rule.resources.join()}`;
+        const what = `${verb} ${[...rule.resources, ...(rule.resourceNames ?? [])].join("/")}`;
         await cluster.api.patch(resource, place, { rules: without.filter(({ verbs }) => verbs.length > 0) });
         expect(await eventually((refused) => refused.length > 0), what).toContain(what);
         tried.push(what);
