@@ -113,6 +113,18 @@ test("of two Nodes that overlap the first by name keeps its pods' addresses, as 
   expect(said(second)).toEqual({ subnets: ["10.244.1.0/24"], reasons: [], ready: true });
 });
 
+test("Nodes that went while nobody watched are gone with the next list", () => {
+  const cluster = source();
+  cluster.subnets.setNetwork(ipv4);
+  const b = node("b", ["10.244.1.0/24"]);
+  cluster.nodes.replaced([node("a", ["10.244.1.0/24"], managed), b]);
+  expect(said(cluster).ready).toBe(false);
+  cluster.nodes.replaced([b]);
+  expect(said(cluster)).toEqual({ subnets: ["10.244.1.0/24"], reasons: [], ready: true });
+  cluster.nodes.replaced([]);
+  expect(said(cluster).reasons).toEqual(["NodeMissing"]);
+});
+
 test("ten thousand Nodes of garbage are told apart from one that matters", () => {
   const cluster = source();
   cluster.subnets.setNetwork(ipv4);
