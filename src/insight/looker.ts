@@ -6,7 +6,7 @@ import type { Random } from "../base/random.ts";
 import { closeFile } from "../kernel/file.ts";
 import { openNetns } from "../kernel/netns.ts";
 import type { Nft } from "../kernel/nft.ts";
-import { checksumErrors } from "../kernel/proc-net.ts";
+import { checksumErrors, readProcNet } from "../kernel/proc-net.ts";
 import type { Rtnl } from "../kernel/rtnl.ts";
 import { openRtnl } from "../kernel/rtnl-socket.ts";
 import { kernelSysctls, type Sysctls } from "../kernel/sysctl.ts";
@@ -68,6 +68,7 @@ export class Looker {
       node,
       kernel: readKernel(rtnl, sysctls, nft),
       pods: pods().map(lazyPod),
+      legacyTables: legacyTables(),
       underlay: underlay(),
     };
   }
@@ -189,6 +190,14 @@ export class Looker {
     }
   }
 }
+
+/** net/ipv4/netfilter/ip_tables.c: a table is in the list once somebody has used it. */
+const legacyTables = (): string[] =>
+  ["ip_tables_names", "ip6_tables_names"].flatMap((name) =>
+    (readProcNet(undefined, name) ?? "")
+      .split("\n")
+      .flatMap((table) => (table === "" ? [] : [`${name.split("_")[0]} ${table}`])),
+  );
 
 function lazyPod(place: PodPlace): PodView {
   let read = false;

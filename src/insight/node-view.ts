@@ -25,6 +25,8 @@ export interface NodeView {
   readonly node: string;
   readonly kernel: KernelView;
   readonly pods: readonly PodView[];
+  /** Tables of iptables-legacy that are in use: their rules are not in nf_tables, and nobody can read them here. */
+  readonly legacyTables: readonly string[];
   /** Name of the device towards the other nodes. */
   readonly underlay: string | undefined;
 }

@@ -2,12 +2,13 @@ import { type Address, familyOf } from "../base/address.ts";
 import type { Link } from "../objects/link.ts";
 import type { NftHook } from "../objects/nft.ts";
 import type { Route } from "../objects/route.ts";
+import { HopRecord, Stopped } from "./hop-record.ts";
 import { type KernelView, linkNamed, linkOf, nameOf } from "./kernel-view.ts";
-import type { Encapsulation, Entry, Exit, Hop, Leg, WatchPoint } from "./leg.ts";
+import type { Encapsulation, Entry, Exit, Hop, Leg } from "./leg.ts";
 import { type NodeView, type PodView, podId } from "./node-view.ts";
 import type { ProbePacket } from "./probe-packet.ts";
 import { describeRoute, failsReversePath, lookupRoute } from "./route-lookup.ts";
-import { type HookVerdict, outerPacket, passDevice, passHook } from "./ruleset.ts";
+import { outerPacket, passDevice, passHook } from "./ruleset.ts";
 
 /** Bytes that VXLAN puts around an IP packet, RFC 7348: inner Ethernet 14, VXLAN 8, UDP 8, and the outer IP header. */
 export const vxlanOverhead = (outer: Address): number => 30 + (familyOf(outer) === 4 ? 20 : 40);
@@ -20,16 +21,14 @@ export function walk(view: NodeView, entry: Entry, packet: ProbePacket): Leg {
   return new Walk(view, packet).run(entry);
 }
 
-/** Ends the walk where the packet ends. */
-class Stopped extends Error {}
-
 class Walk {
   readonly #view: NodeView;
   readonly #packet: ProbePacket;
-  readonly #hops: Hop[] = [];
+  readonly #record: HopRecord;
 
   constructor(view: NodeView, packet: ProbePacket) {
     this.#view = view;
+    this.#record = new HopRecord(view.node);
     this.#packet = packet;
   }
 
@@ -40,7 +39,7 @@ class Walk {
     } catch (error) {
       if (!(error instanceof Stopped)) throw error;
     }
-    return { node: this.#view.node, hops: this.#hops, exit };
+    return { node: this.#view.node, hops: this.#record.hops, exit };
   }
 
   #from(entry: Entry): Exit {
@@ -62,45 +61,54 @@ class Walk {
     const place = `pod ${id}`;
     this.#podDevice(pod, kernel, place);
     const decision = lookupRoute(kernel, this.#packet);
-    if (decision.found === undefined) return this.#stop(place, decision.reason, remakePod);
+    if (decision.found === undefined) return this.#record.stop(place, decision.reason, remakePod);
     const route = decision.found;
     if (route.type === "local")
-      return this.#stop(place, `${this.#packet.destination} is an address of the pod itself`, "trace another pod");
+      return this.#record.stop(
+        place,
+        `${this.#packet.destination} is an address of the pod itself`,
+        "trace another pod",
+      );
     this.#checkSize(place, nameOf(kernel, route.device), route, linkOf(kernel, route.device)?.mtu);
     const nextHop = route.gateway ?? this.#packet.destination;
     this.#checkNeighbour(kernel, place, route.device, nextHop, "passes");
-    this.#pass(place, describeRoute(kernel, route), { pod: id, device: nameOf(kernel, route.device), outgoing: true });
+    this.#record.pass(place, describeRoute(kernel, route), {
+      pod: id,
+      device: nameOf(kernel, route.device),
+      outgoing: true,
+    });
     if (pod.hostDevice === undefined)
-      return this.#stop(
+      return this.#record.stop(
         place,
         `a ${pod.attachment} interface does not pass the node`,
         "look at the segment that it is on",
       );
     const host = linkNamed(this.#view.kernel, pod.hostDevice);
-    if (host === undefined) return this.#stop(place, `the node's device ${pod.hostDevice} is gone`, remakePod);
+    if (host === undefined) return this.#record.stop(place, `the node's device ${pod.hostDevice} is gone`, remakePod);
     if (!host.up)
-      return this.#stop(
+      return this.#record.stop(
         pod.hostDevice,
         "the node's end of the pod's link is down",
         "twill doctor --fix, or start the agent: it brings it up",
       );
-    this.#pass(pod.hostDevice, `from pod ${id}`, { device: pod.hostDevice, outgoing: false });
+    this.#record.pass(pod.hostDevice, `from pod ${id}`, { device: pod.hostDevice, outgoing: false });
     const bridge = linkOf(this.#view.kernel, host.master);
     return bridge?.name ?? pod.hostDevice;
   }
 
   #podDevice(pod: PodView, kernel: KernelView, place: string): Link {
     const link = linkNamed(kernel, pod.ifname);
-    if (link === undefined) return this.#stop(place, `it has no ${pod.ifname}`, remakePod);
-    if (!link.up) return this.#stop(place, `its ${pod.ifname} is down`, remakePod);
+    if (link === undefined) return this.#record.stop(place, `it has no ${pod.ifname}`, remakePod);
+    if (!link.up) return this.#record.stop(place, `its ${pod.ifname} is down`, remakePod);
     return link;
   }
 
   #pod(id: string): { readonly pod: PodView; readonly kernel: KernelView } {
     const pod = this.#view.pods.find((candidate) => podId(candidate) === id);
-    if (pod === undefined) return this.#stop(`pod ${id}`, "it is not on this node", "twill get endpoints lists them");
+    if (pod === undefined)
+      return this.#record.stop(`pod ${id}`, "it is not on this node", "twill get endpoints lists them");
     if (pod.kernel === undefined)
-      return this.#stop(
+      return this.#record.stop(
         `pod ${id}`,
         `its network namespace ${pod.netns} is gone`,
         "its sandbox has ended: delete the pod",
@@ -111,22 +119,26 @@ class Walk {
   #deliver(id: string, device: string): Exit {
     const host = linkNamed(this.#view.kernel, device);
     if (host?.up === false)
-      return this.#stop(device, "the node's end of the pod's link is down", "start the agent: it brings it up");
-    this.#pass(device, `to pod ${id}`, { device, outgoing: true });
+      return this.#record.stop(device, "the node's end of the pod's link is down", "start the agent: it brings it up");
+    this.#record.pass(device, `to pod ${id}`, { device, outgoing: true });
     const { pod, kernel } = this.#pod(id);
     const place = `pod ${id}`;
     const link = this.#podDevice(pod, kernel, place);
     const decision = lookupRoute(kernel, { destination: this.#packet.destination, inputDevice: link.name });
     if (decision.found?.type !== "local")
-      return this.#stop(place, `it has not the address ${this.#packet.destination}`, remakePod);
+      return this.#record.stop(place, `it has not the address ${this.#packet.destination}`, remakePod);
     if (failsReversePath(kernel, this.#packet.source, link.name)) {
-      return this.#stop(
+      return this.#record.stop(
         place,
         `its rp_filter drops packets from ${this.#packet.source}, whose route leads elsewhere`,
         "look at the routes inside the pod",
       );
     }
-    this.#pass(place, `${link.name} has ${this.#packet.destination}`, { pod: id, device: link.name, outgoing: false });
+    this.#record.pass(place, `${link.name} has ${this.#packet.destination}`, {
+      pod: id,
+      device: link.name,
+      outgoing: false,
+    });
     return { to: "pod", pod: id };
   }
 
@@ -136,10 +148,10 @@ class Walk {
   #forward(input: string, packet: ProbePacket): Exit {
     const { kernel } = this.#view;
     const context = { packet, inputDevice: this.#device(input) };
-    this.#hook("ingress", input, passDevice(kernel.ruleset, "ingress", input, context));
-    const before = this.#hook("prerouting", "prerouting", passHook(kernel.ruleset, "prerouting", context));
+    this.#record.hook(input, passDevice(kernel.ruleset, "ingress", input, context));
+    const before = this.#record.hook("prerouting", passHook(kernel.ruleset, "prerouting", context));
     if (before.translates !== undefined) {
-      this.#note(
+      this.#record.note(
         "prerouting",
         `the destination is translated by ${before.translates.by}; where to, only the packet itself shows`,
       );
@@ -148,7 +160,7 @@ class Walk {
     if (failsReversePath(kernel, packet.source, input)) {
       const back = lookupRoute(kernel, { destination: packet.source }).found;
       const why = back === undefined ? "there is no route back" : `the way back is ${describeRoute(kernel, back)}`;
-      return this.#stop(
+      return this.#record.stop(
         "routing",
         `rp_filter of ${input} drops packets from ${packet.source}: ${why}`,
         `sysctl -w net.ipv4.conf.${input}.rp_filter=2, or mend the route`,
@@ -156,19 +168,27 @@ class Walk {
     }
     const decision = lookupRoute(kernel, { ...packet, inputDevice: input });
     if (decision.found === undefined)
-      return this.#stop("routing", decision.reason, "twill doctor tells why; a running agent puts its routes back");
+      return this.#record.stop(
+        "routing",
+        decision.reason,
+        "twill doctor tells why; a running agent puts its routes back",
+      );
     const route = decision.found;
     if (route.type === "local") return this.#intoNode(input, packet);
     if (route.type !== "unicast")
-      return this.#stop("routing", `${describeRoute(kernel, route)}: nothing is forwarded there`, "mend this route");
+      return this.#record.stop(
+        "routing",
+        `${describeRoute(kernel, route)}: nothing is forwarded there`,
+        "mend this route",
+      );
     if (!forwards(kernel, familyOf(packet.source), input)) {
-      return this.#stop(
+      return this.#record.stop(
         "routing",
         `forwarding is off (of ${input})`,
         familyOf(packet.source) === 4 ? "sysctl -w net.ipv4.ip_forward=1" : "sysctl -w net.ipv6.conf.all.forwarding=1",
       );
     }
-    this.#pass("routing", describeRoute(kernel, route));
+    this.#record.pass("routing", describeRoute(kernel, route));
     return this.#leave(route, packet, input);
   }
 
@@ -176,25 +196,25 @@ class Walk {
   #send(packet: ProbePacket): Exit {
     const { kernel } = this.#view;
     const decision = lookupRoute(kernel, packet);
-    if (decision.found === undefined) return this.#stop("routing", decision.reason, "mend the node's routes");
+    if (decision.found === undefined) return this.#record.stop("routing", decision.reason, "mend the node's routes");
     if (decision.found.type === "local")
-      return this.#stop("routing", `${packet.destination} is the node itself`, "trace another address");
-    this.#pass("routing", describeRoute(kernel, decision.found));
+      return this.#record.stop("routing", `${packet.destination} is the node itself`, "trace another address");
+    this.#record.pass("routing", describeRoute(kernel, decision.found));
     return this.#leave(decision.found, packet, undefined);
   }
 
   #intoNode(input: string, packet: ProbePacket): Exit {
     const context = { packet, inputDevice: this.#device(input) };
-    this.#hook("input", "input", passHook(this.#view.kernel.ruleset, "input", context));
+    this.#record.hook("input", passHook(this.#view.kernel.ruleset, "input", context));
     const owner = this.#view.pods.find((pod) => pod.addresses.includes(packet.destination));
     if (owner !== undefined) {
-      return this.#stop(
+      return this.#record.stop(
         "routing",
         `the node has ${packet.destination} itself, the address of pod ${podId(owner)}`,
         "take the address off the node's device",
       );
     }
-    this.#pass("node", `${packet.destination} is the node's own address`);
+    this.#record.pass("node", `${packet.destination} is the node's own address`);
     return { to: "node" };
   }
 
@@ -202,7 +222,7 @@ class Walk {
     const { kernel } = this.#view;
     const device = linkOf(kernel, route.device ?? route.hops?.[0]?.device);
     if (device === undefined)
-      return this.#stop("routing", `the route ${route.destination} leads to no device`, "mend this route");
+      return this.#record.stop("routing", `the route ${route.destination} leads to no device`, "mend this route");
     const [inputDevice, outputDevice] = [
       input === undefined ? {} : { inputDevice: this.#device(input) },
       this.#device(device.name),
@@ -210,9 +230,9 @@ class Walk {
     const context = { packet, ...inputDevice, outputDevice };
     this.#checkSize("routing", device.name, route, route.mtu ?? device.mtu);
     const hook: NftHook = input === undefined ? "output" : "forward";
-    this.#hook(hook, hook, passHook(kernel.ruleset, hook, context));
-    const behind = this.#hook("postrouting", "postrouting", passHook(kernel.ruleset, "postrouting", context));
-    this.#hook("egress", device.name, passDevice(kernel.ruleset, "egress", device.name, context));
+    this.#record.hook(hook, passHook(kernel.ruleset, hook, context));
+    const behind = this.#record.hook("postrouting", passHook(kernel.ruleset, "postrouting", context));
+    this.#record.hook(device.name, passDevice(kernel.ruleset, "egress", device.name, context));
     const pod = this.#view.pods.find(({ addresses }) => addresses.includes(packet.destination));
     const onPod =
       pod !== undefined &&
@@ -221,7 +241,7 @@ class Walk {
     const nextHop = route.gateway ?? route.hops?.[0]?.gateway ?? packet.destination;
     const translated = behind.translates === undefined ? {} : { masqueraded: behind.translates.by };
     if (behind.translates !== undefined)
-      this.#note("postrouting", `the source becomes the node's (${behind.translates.by})`);
+      this.#record.note("postrouting", `the source becomes the node's (${behind.translates.by})`);
     if (device.kind.type === "vxlan") return this.#encapsulate(device, nextHop, packet);
     this.#checkNeighbour(kernel, device.name, device.index, nextHop, "unsure");
     this.#wire(device, `to ${nextHop}`);
@@ -233,20 +253,21 @@ class Walk {
   #encapsulate(device: Link, nextHop: Address, packet: ProbePacket): Exit {
     const { kernel } = this.#view;
     if (device.kind.type !== "vxlan") return { to: "nowhere" };
-    if (!device.up) return this.#stop(device.name, "the tunnel device is down", startAgent);
+    if (!device.up) return this.#record.stop(device.name, "the tunnel device is down", startAgent);
     const neighbour = kernel.neighbours.find((entry) => entry.device === device.index && entry.address === nextHop);
-    if (neighbour?.mac === undefined) return this.#stop(device.name, `no neighbour entry for ${nextHop}`, startAgent);
+    if (neighbour?.mac === undefined)
+      return this.#record.stop(device.name, `no neighbour entry for ${nextHop}`, startAgent);
     const entry = kernel.fdb.find(
       (one) => one.device === device.index && one.mac === neighbour.mac && one.remote !== undefined,
     );
     if (entry?.remote === undefined)
-      return this.#stop(
+      return this.#record.stop(
         device.name,
         `no forwarding entry (FDB) for ${neighbour.mac}, the tunnel end of ${nextHop}`,
         startAgent,
       );
     const remote = entry.remote;
-    this.#pass(device.name, `${nextHop} is ${neighbour.mac}, behind ${remote}; VNI ${device.kind.vni}`, {
+    this.#record.pass(device.name, `${nextHop} is ${neighbour.mac}, behind ${remote}; VNI ${device.kind.vni}`, {
       device: device.name,
       outgoing: true,
     });
@@ -255,26 +276,26 @@ class Walk {
     const outer = outerPacket(source, remote, device.kind.port, packet.size + vxlanOverhead(remote));
     const decision = lookupRoute(kernel, { destination: remote, ...(local === undefined ? {} : { source: local }) });
     if (decision.found === undefined)
-      return this.#stop("underlay", decision.reason, "mend the node's route to the other nodes");
+      return this.#record.stop("underlay", decision.reason, "mend the node's route to the other nodes");
     const route = decision.found;
     const out = linkOf(kernel, route.device);
     if (out === undefined || route.type !== "unicast")
-      return this.#stop(
+      return this.#record.stop(
         "underlay",
         `${describeRoute(kernel, route)} leads to no other node`,
         "mend the node's route to the other nodes",
       );
     if (outer.size > out.mtu) {
-      return this.#stop(
+      return this.#record.stop(
         "underlay",
         `${outer.size} bytes with the tunnel's headers do not fit ${out.name} (MTU ${out.mtu})`,
         `a smaller MTU of the pods, or a larger one of ${out.name}`,
       );
     }
     const context = { packet: outer, outputDevice: this.#device(out.name) };
-    this.#hook("output", "output", passHook(kernel.ruleset, "output", context));
-    this.#hook("postrouting", "postrouting", passHook(kernel.ruleset, "postrouting", context));
-    this.#hook("egress", out.name, passDevice(kernel.ruleset, "egress", out.name, context));
+    this.#record.hook("output", passHook(kernel.ruleset, "output", context));
+    this.#record.hook("postrouting", passHook(kernel.ruleset, "postrouting", context));
+    this.#record.hook(out.name, passDevice(kernel.ruleset, "egress", out.name, context));
     const gateway = route.gateway ?? remote;
     this.#checkNeighbour(kernel, out.name, out.index, gateway, "unsure");
     this.#wire(
@@ -298,21 +319,21 @@ class Walk {
         ? undefined
         : kernel.addresses.find(({ address }) => address === encapsulation.remote);
     const device = linkOf(kernel, own?.device)?.name ?? underlay;
-    if (device === undefined) return this.#stop("underlay", "the node knows no underlay device", "twill status");
+    if (device === undefined) return this.#record.stop("underlay", "the node knows no underlay device", "twill status");
     const link = linkNamed(kernel, device);
     if (link?.up !== true || !link.carrier)
-      return this.#stop(
+      return this.#record.stop(
         device,
         link?.up === true ? "no carrier: the cable or the switch" : "the device is down",
         `ip link set ${device} up; look at the cable`,
       );
-    this.#pass(device, encapsulation === undefined ? "comes in" : `UDP ${encapsulation.port} comes in`, {
+    this.#record.pass(device, encapsulation === undefined ? "comes in" : `UDP ${encapsulation.port} comes in`, {
       device,
       outgoing: false,
     });
     if (encapsulation === undefined) return device;
     if (own === undefined)
-      return this.#stop(
+      return this.#record.stop(
         device,
         `the node has not the address ${encapsulation.remote}`,
         "the node's lease names another underlay address than it has: restart its agent",
@@ -329,17 +350,17 @@ class Walk {
       this.#packet.size + vxlanOverhead(encapsulation.remote),
     );
     const context = { packet: outer, inputDevice: this.#device(device) };
-    this.#hook("ingress", device, passDevice(kernel.ruleset, "ingress", device, context));
-    this.#hook("prerouting", "prerouting", passHook(kernel.ruleset, "prerouting", context));
+    this.#record.hook(device, passDevice(kernel.ruleset, "ingress", device, context));
+    this.#record.hook("prerouting", passHook(kernel.ruleset, "prerouting", context));
     if (failsReversePath(kernel, outer.source, device)) {
       const back = lookupRoute(kernel, { destination: outer.source }).found;
-      return this.#stop(
+      return this.#record.stop(
         device,
         `rp_filter of ${device} drops packets from ${outer.source}: the way back is ${back === undefined ? "none" : describeRoute(kernel, back)}`,
         `sysctl -w net.ipv4.conf.${device}.rp_filter=2, or mend the route`,
       );
     }
-    this.#hook("input", "input", passHook(kernel.ruleset, "input", context));
+    this.#record.hook("input", passHook(kernel.ruleset, "input", context));
     const tunnel = kernel.links.find(
       // Both families' devices may have one VNI and port.
       ({ kind }) =>
@@ -349,35 +370,35 @@ class Walk {
         familyOf(kind.local ?? encapsulation.remote) === familyOf(encapsulation.remote),
     );
     if (tunnel === undefined)
-      return this.#stop(
+      return this.#record.stop(
         "tunnel",
         `no VXLAN device of VNI ${encapsulation.vni} on UDP port ${encapsulation.port}`,
         startAgent,
       );
-    if (!tunnel.up) return this.#stop(tunnel.name, "the tunnel device is down", startAgent);
+    if (!tunnel.up) return this.#record.stop(tunnel.name, "the tunnel device is down", startAgent);
     if (tunnel.mac !== encapsulation.destinationMac) {
-      return this.#stop(
+      return this.#record.stop(
         tunnel.name,
         `it has the address ${tunnel.mac}, and the sender writes to ${encapsulation.destinationMac}`,
         startAgent,
       );
     }
-    this.#pass(tunnel.name, "the packet comes out of the tunnel", { device: tunnel.name, outgoing: false });
+    this.#record.pass(tunnel.name, "the packet comes out of the tunnel", { device: tunnel.name, outgoing: false });
     return tunnel.name;
   }
 
   // What every hop needs
 
   #wire(device: Link, text: string): void {
-    if (!device.up) this.#stop(device.name, "the device is down", `ip link set ${device.name} up`);
-    if (!device.carrier) this.#stop(device.name, "no carrier: the cable or the switch", "look at the cable");
-    this.#pass(device.name, text, { device: device.name, outgoing: true });
+    if (!device.up) this.#record.stop(device.name, "the device is down", `ip link set ${device.name} up`);
+    if (!device.carrier) this.#record.stop(device.name, "no carrier: the cable or the switch", "look at the cable");
+    this.#record.pass(device.name, text, { device: device.name, outgoing: true });
   }
 
   #checkSize(place: string, device: string, route: Route, mtu: number | undefined): void {
     const limit = Math.min(route.mtu ?? Number.POSITIVE_INFINITY, mtu ?? Number.POSITIVE_INFINITY);
     if (this.#packet.size > limit)
-      this.#stop(
+      this.#record.stop(
         place,
         `${this.#packet.size} bytes do not fit ${device} (MTU ${limit})`,
         "send smaller packets: this is an error that the sender is told",
@@ -394,7 +415,7 @@ class Walk {
   ): void {
     const entry = kernel.neighbours.find((one) => one.device === device && one.address === address);
     if (entry?.state === "failed" || entry?.state === "incomplete") {
-      this.#add({
+      this.#record.add({
         place,
         text: `${address} did not answer when its Ethernet address was asked for (ARP or ND)`,
         verdict: absent,
@@ -402,31 +423,8 @@ class Walk {
     }
   }
 
-  #hook(hook: NftHook, place: string, verdict: HookVerdict): HookVerdict {
-    if (verdict.drops === "yes") this.#stop(place, `${verdict.by}`, "let this rule's owner accept the pods' network");
-    if (verdict.drops === "perhaps") this.#add({ place: hook, text: `perhaps: ${verdict.by}`, verdict: "unsure" });
-    return verdict;
-  }
-
   #device(name: string): { readonly name: string; readonly index: number } {
     return { name, index: linkNamed(this.#view.kernel, name)?.index ?? 0 };
-  }
-
-  #add(hop: Omit<Hop, "node">): void {
-    this.#hops.push({ node: this.#view.node, ...hop });
-  }
-
-  #pass(place: string, text: string, watch?: WatchPoint): void {
-    this.#add({ place, text, verdict: "passes", ...(watch === undefined ? {} : { watch }) });
-  }
-
-  #note(place: string, text: string): void {
-    this.#add({ place, text, verdict: "passes" });
-  }
-
-  #stop(place: string, text: string, remedy: string): never {
-    this.#add({ place, text, verdict: "stops", remedy });
-    throw new Stopped(text);
   }
 }
 

@@ -30,7 +30,7 @@ function facts(
   attachment: "routed" | "bridge" = "routed",
   leases: readonly Lease[] = [],
 ): NodeFacts {
-  const view = { node: "node1", kernel: { ...emptyKernel, ...kernel }, pods: [], underlay: "eth0" };
+  const view = { node: "node1", kernel: { ...emptyKernel, ...kernel }, pods: [], legacyTables: [], underlay: "eth0" };
   return factsOf(view, {
     version: "1",
     pluginVersion: "1",

@@ -22,7 +22,7 @@ const maximumPeers = 4;
 
 /** Rules of other programs, on any hook, that drop what pods send each other, or what carries it between nodes. */
 export function checkFirewall(facts: NodeFacts): Finding[] {
-  const { node, view } = facts;
+  const { node } = facts;
   const found = new Map<string, string[]>();
   for (const passage of passages(facts)) {
     for (const { drops, by, table } of verdicts(facts, passage)) {
@@ -30,7 +30,6 @@ export function checkFirewall(facts: NodeFacts): Finding[] {
       found.set(by, [...(found.get(by) ?? []), passage.what]);
     }
   }
-  const legacy = view.kernel.settings.has("ip_tables_names");
   return [...found].map(([by, what]) => ({
     id: "firewall",
     severity: "error",
@@ -39,12 +38,14 @@ export function checkFirewall(facts: NodeFacts): Finding[] {
     title: `a firewall of another program drops pods' traffic: ${by}`,
     explanation:
       "in nf_tables every base chain must let a packet pass: what Twill accepts, another chain can still drop",
-    evidence: [
-      `drops ${[...new Set(what)].slice(0, 6).join(", ")}`,
-      ...(legacy ? ["iptables-legacy has rules too, which cannot be read"] : []),
-    ],
-    remedy: `let it accept ${facts.agent.networks.join(", ")} as source and destination, and UDP ${[...new Set(facts.tunnels.map(({ kind }) => kind.port))].join(", ") || "of the tunnel"} between the nodes; nft -a list ruleset shows the rule`,
+    evidence: [`drops ${[...new Set(what)].slice(0, 6).join(", ")}`],
+    remedy: `let it accept ${facts.agent.networks.join(", ")} as source and destination${tunnelPorts(facts)}; nft -a list ruleset shows the rule`,
   }));
+}
+
+function tunnelPorts({ tunnels }: NodeFacts): string {
+  const ports = [...new Set(tunnels.map(({ kind }) => kind.port))];
+  return ports.length === 0 ? "" : `, and UDP ${ports.join(", ")} between the nodes`;
 }
 
 function verdicts({ view }: NodeFacts, { packet, hooks, input, output }: Passage): HookVerdict[] {

@@ -92,11 +92,19 @@ async function pathFindings(asker: Asker, facts: NodeFacts, peer: KnownNode, los
         ...(lost.lastSeen === undefined ? [] : [`last seen: ${lost.lastSeen}`]),
         ...lost.differences,
         ...lost.sightings.flatMap(({ errors }) => errors),
+        ...legacyHint(facts),
       ],
       remedy: lost.remedy ?? `twill trace ${lost.from.pod ?? ""} ${lost.to.address}`,
     },
   ];
 }
+
+const legacyHint = ({ view: { legacyTables } }: NodeFacts): string[] =>
+  legacyTables.length === 0
+    ? []
+    : [
+        `iptables-legacy has tables here (${legacyTables.join(", ")}), whose rules cannot be read: iptables-legacy-save shows them`,
+      ];
 
 /** @returns nothing from a node that cannot be asked: that is said elsewhere. */
 async function checksOf(asker: Asker, node: string): Promise<readonly Finding[]> {
