@@ -5,6 +5,7 @@ import type { Problem } from "../../src/base/problem.ts";
 import type { Lease } from "../../src/model/network.ts";
 import type { Datastore, StoredObject } from "../../src/store/datastore.ts";
 import { NODES } from "../kinds.ts";
+import { Alarm } from "./alarm.ts";
 
 export interface AdvertiserOptions {
   readonly store: Datastore;
@@ -28,13 +29,14 @@ export class Advertiser {
   #wanted: Lease | undefined;
   #published: string | undefined;
   #running = false;
-  #stopped = new AbortController();
-  /** Aborted to end the pause before the next try. */
-  #pause = new AbortController();
+  readonly #stopped = new AbortController();
+  /** Rings when there is a reason to try again before the pause is over. */
+  readonly #alarm: Alarm;
   #problem: Problem | undefined;
 
   constructor(options: AdvertiserOptions) {
     this.#options = options;
+    this.#alarm = new Alarm(options.clock);
   }
 
   get problems(): readonly Problem[] {
@@ -55,7 +57,7 @@ export class Advertiser {
   /** Somebody changed or deleted our object, or what it depends on: look again, at once. */
   recheck(): void {
     this.#published = undefined;
-    this.#pause.abort();
+    this.#alarm.ring();
     void this.#run();
   }
 
@@ -88,18 +90,11 @@ export class Advertiser {
           remedy: error.remedy ?? "the agent tries again by itself",
         };
         onChange();
-        pause = (await this.#wait(pause)) ? Math.min(pause * 2, retryMs.longest) : retryMs.first;
+        const rang = await this.#alarm.wait(pause, signal);
+        pause = rang ? retryMs.first : Math.min(pause * 2, retryMs.longest);
       }
     }
     this.#running = false;
-  }
-
-  /** @returns false when there is a reason to try again before the time is over. */
-  async #wait(milliseconds: number): Promise<boolean> {
-    this.#pause = new AbortController();
-    const { signal } = this.#pause;
-    await this.#options.clock.sleep(milliseconds, AbortSignal.any([signal, this.#stopped.signal]));
-    return !signal.aborted;
   }
 
   async #publish(lease: Lease): Promise<void> {
