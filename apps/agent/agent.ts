@@ -4,13 +4,10 @@ import { backendOf } from "../../src/backend/registry.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { TwillError } from "../../src/base/errors.ts";
 import type { RootLog } from "../../src/base/log.ts";
-import type { Mac } from "../../src/base/mac.ts";
-import type { Prefix } from "../../src/base/prefix.ts";
 import type { Problem } from "../../src/base/problem.ts";
 import type { Random } from "../../src/base/random.ts";
 import { Compiler } from "../../src/compile/compiler.ts";
 import { decodeLease, encodeLease } from "../../src/intent/flannel/lease.ts";
-import { sameNetwork } from "../../src/intent/flannel/net-conf.ts";
 import type { Ethtool } from "../../src/kernel/ethtool.ts";
 import type { Nft } from "../../src/kernel/nft.ts";
 import type { Poller } from "../../src/kernel/poller.ts";
@@ -21,7 +18,6 @@ import type { ConfigId } from "../../src/model/live-switch.ts";
 import type { ClusterNetwork, Lease } from "../../src/model/network.ts";
 import type { LocalNode, Underlay } from "../../src/model/node.ts";
 import { type NodeState, type OwnState, problemsOf } from "../../src/model/node-state.ts";
-import { rangeList } from "../../src/model/ranges.ts";
 import type { ChangeStatus } from "../../src/model/status.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
 import { configPlace } from "../../src/store/kubernetes/url.ts";
@@ -30,13 +26,12 @@ import { SnapshotFile } from "../../src/store/snapshot.ts";
 import { NODES } from "../kinds.ts";
 import { Advertiser } from "./advertiser.ts";
 import { missingCapabilities } from "./capabilities.ts";
-import { ClaimedSubnets } from "./claimed-subnets.ts";
 import { Dataplane } from "./dataplane.ts";
 import { ExtensionRunner } from "./extension-runner.ts";
 import { makeFolder } from "./files.ts";
 import { FirewallWatch } from "./firewall-watch.ts";
 import type { KubernetesNode } from "./kubernetes/kubernetes-node.ts";
-import { NodeSubnets } from "./kubernetes/node-subnets.ts";
+import { LocalNodeFinder } from "./local-node.ts";
 import { FileNetwork, type NetworkSource, storedNetwork } from "./network-source.ts";
 import type { NodeMemory } from "./node-file.ts";
 import { NodeFiles } from "./node-files.ts";
@@ -46,7 +41,6 @@ import type { Peers } from "./peers.ts";
 import type { Pods } from "./pods.ts";
 import { problemOf, undecodableProblems } from "./problem-of.ts";
 import { StoreHealth } from "./store-health.ts";
-import type { SubnetSource } from "./subnet-source.ts";
 import { unconfirmed } from "./switch/confirmation.ts";
 import { offeredLeases } from "./switch/offered-leases.ts";
 import { PositionFile } from "./switch/position-file.ts";
@@ -95,7 +89,7 @@ export class Agent {
   readonly #sysctls: SysctlLedger;
   readonly #nodes: Reflector<Lease>;
   readonly #compiler: Compiler;
-  readonly #subnets: SubnetSource;
+  readonly #local: LocalNodeFinder;
   readonly #advertiser: Advertiser;
   readonly #dataplane: Dataplane;
   readonly #firewall: FirewallWatch;
@@ -107,9 +101,7 @@ export class Agent {
   readonly #timer: ReturnType<typeof setInterval>;
   #dirty = false;
   #stopped = false;
-  #claimedFor: ClusterNetwork | undefined;
   #sendsBy: ConfigId | undefined;
-  #draining: readonly Prefix[] = [];
   #waitingFor: readonly string[] = ["the first look at the cluster"];
   /** The kernel would refuse one write after the other; this says why, once. */
   readonly #lacking = missingCapabilities();
@@ -181,7 +173,12 @@ export class Agent {
       onChange: update,
     });
     this.#compiler = new Compiler(offeredLeases(this.#nodes, () => this.#switcher.inForce?.id));
-    this.#subnets = this.#subnetSource(update);
+    this.#local = new LocalNodeFinder(parts, this.#source, {
+      underlay: this.#underlay,
+      files: this.#files,
+      preStartup: (command) => this.#extension?.preStartup(command),
+      onChange: update,
+    });
     this.#advertiser = new Advertiser({
       store,
       encode: encodeLease,
@@ -229,7 +226,7 @@ export class Agent {
   }
   /** For people: where the node's subnets come from. */
   get subnetSource(): string {
-    return this.#subnets.name;
+    return this.#local.subnets.name;
   }
   get source(): NetworkSource {
     return this.#source;
@@ -259,7 +256,7 @@ export class Agent {
       ...this.#switcher.problems,
       ...(this.#underlay.error === undefined ? [] : [problemOf("underlay", this.#underlay.error, "UnderlayMissing")]),
       ...undecodableProblems(this.#nodes.undecodable),
-      ...this.#subnets.problems,
+      ...this.#local.subnets.problems,
       ...this.#advertiser.problems,
       ...(this.state === undefined ? [] : problemsOf(this.state)),
       ...this.#dataplane.problems,
@@ -277,7 +274,7 @@ export class Agent {
     clearInterval(this.#timer);
     this.#dataplane.stop();
     this.#firewall.stop();
-    this.#subnets.stop();
+    this.#local.subnets.stop();
     this.#advertiser.stop();
     this.#parts.kubernetes?.stop();
     await Promise.all([this.#nodes.close(), this.#source.close(), this.#switcher.stop(), this.#extension?.idle()]);
@@ -312,7 +309,7 @@ export class Agent {
     this.#parts.kubernetes?.update({
       waitingFor: waiting,
       problems: this.problems.filter(({ subject }) => !this.#isOthers(subject)),
-      subnets: this.#subnets.subnets,
+      subnets: this.#local.subnets.subnets,
       backend: (inForce?.sends ?? preview)?.backend.type,
     });
   }
@@ -327,14 +324,14 @@ export class Agent {
   /** A node that has not joined the cluster tells the others that it is there, and does nothing else. */
   #join(network: ClusterNetwork, waiting: string[]): void {
     waiting.push("the other nodes to know of this one");
-    const local = this.#local([network], waiting);
+    const local = this.#local.find([network], waiting);
     if (local !== undefined) this.#advertise(network, local);
   }
 
   /** From the configuration to the kernel; each return says in `waiting` what is missing. */
   #advance({ sends: network, receives, id }: InForce, waiting: string[]): void {
     const { options, pods, peers } = this.#parts;
-    const local = this.#local([network, ...receives], waiting);
+    const local = this.#local.find([network, ...receives], waiting);
     if (local === undefined) return;
     this.#advertise(network, local);
 
@@ -343,9 +340,9 @@ export class Agent {
     this.#sendsBy = id;
     const { state, change } = this.#compiler.update({ network, receives, local, masquerade: options.ipMasq });
     // What pods may send shrinks before any route does, and grows after.
-    const { subnets, draining } = this.#subnets;
+    const { subnets, draining } = this.#local.subnets;
     pods.setNetwork({ subnets, draining, ...podMtuOf(state.own) });
-    if (this.#drained(draining)) void this.#renew();
+    if (this.#local.hasDrained()) void this.#renew();
     const complete = this.#nodes.state !== "cached";
     const tell = this.#switcher.isUnacknowledged;
     const isNews = change.own !== undefined || change.peers.size > 0;
@@ -370,49 +367,6 @@ export class Agent {
     this.#advertise(network, local);
   }
 
-  /** This node as the configurations concern it. Undefined: `waiting` says what is missing. */
-  #local(networks: readonly [ClusterNetwork, ...ClusterNetwork[]], waiting: string[]): LocalNode | undefined {
-    const { options, memory } = this.#parts;
-    const [network] = networks;
-    const families = new Set(networks.flatMap((each) => rangeList(each).map(([family]) => family)));
-    const underlay = this.#underlay.find([...families].sort());
-    if (underlay === undefined) {
-      waiting.push(this.#underlay.error?.describe() ?? "an underlay interface");
-      return undefined;
-    }
-    const command = network.backend.type === "extension" ? network.backend.preStartup : undefined;
-    const preStartupOutput = command === undefined ? undefined : this.#extension?.preStartup(command);
-    if (command !== undefined && preStartupOutput === undefined) {
-      waiting.push("PreStartupCommand of backend extension");
-      return undefined;
-    }
-
-    if (this.#claimedFor === undefined || !sameNetwork(this.#claimedFor, network)) {
-      this.#claimedFor = network;
-      this.#subnets.setNetwork(network);
-    }
-    const { waitingFor } = this.#subnets;
-    waiting.push(...waitingFor);
-    const subnets = [...this.#subnets.subnets, ...this.#subnets.draining];
-    if (subnets.length === 0) return undefined;
-    if (subnets.join() !== memory.file.subnets.join())
-      this.#files.attempt("node.json", () => memory.setSubnets(subnets));
-    return {
-      name: options.nodeName,
-      subnets,
-      underlay,
-      macs: Object.assign({}, ...networks.map((each) => this.#macs(each))),
-      ...(preStartupOutput === undefined ? {} : { preStartupOutput }),
-    };
-  }
-
-  /** A subnet that drained has no pod any more: it can be given back at once. */
-  #drained(draining: readonly Prefix[]): boolean {
-    const before = this.#draining;
-    this.#draining = draining;
-    return before.some((subnet) => !draining.includes(subnet));
-  }
-
   #advertise(network: ClusterNetwork, local: LocalNode): void {
     const { options, memory, kubernetes } = this.#parts;
     // Before the Node is known, so is not the address that its administrator wants.
@@ -422,39 +376,10 @@ export class Agent {
     this.#advertiser.set(standing === undefined ? lease : { ...lease, standing });
   }
 
-  #subnetSource(onChange: () => void): SubnetSource {
-    const { options, memory, store, kubernetes, pods, clock, random, log } = this.#parts;
-    const previous = memory.file.subnets;
-    if (kubernetes !== undefined && options.subnets === "node")
-      return new NodeSubnets({ nodes: kubernetes.nodes, previous, log, onChange });
-    return new ClaimedSubnets({
-      store,
-      holder: { node: options.nodeName, id: memory.file.identity },
-      readNetwork: () => this.#readNetwork(),
-      previous,
-      renewMarginSeconds: options.subnetLeaseRenewMargin * 60,
-      inUse: (subnet) => pods.uses(subnet),
-      clock,
-      random,
-      log,
-      onChange,
-    });
-  }
-
   /** The kubelet that keeps our Node runs on this machine: whoever wrote it before was another machine of its name. */
   #kubeletIsHere(): boolean {
     const kubelet = this.#parts.kubernetes?.nodes.own?.kubelet ?? [];
     return kubelet.length > 0 && this.#parts.rtnl.addresses().some(({ address }) => kubelet.includes(address));
-  }
-
-  /** What subnets are claimed from now. */
-  async #readNetwork(): Promise<ClusterNetwork> {
-    return this.#claimedFor ?? this.#source.read();
-  }
-
-  #macs(network: ClusterNetwork): Record<string, Mac> {
-    const devices = backendOf(network.backend).macsFor(network.backend, network);
-    return Object.fromEntries(devices.map((device) => [device, this.#parts.memory.mac(device)]));
   }
 
   #onKernelEvent(event: RtnlEvent): void {
@@ -465,7 +390,7 @@ export class Agent {
   async #renew(): Promise<void> {
     try {
       await this.#advertiser.renew();
-      await this.#subnets.releaseSurplus();
+      await this.#local.subnets.releaseSurplus();
     } catch (error) {
       this.#parts.log.warn("renewal failed; it is tried again", { error });
     }
