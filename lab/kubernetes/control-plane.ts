@@ -13,7 +13,7 @@ export interface ControlPlaneOptions {
 }
 
 /** How long kube-apiserver may take to start on a busy machine, milliseconds. */
-const START = 120_000;
+const START = 300_000;
 
 /** etcd and kube-apiserver on 127.0.0.1 with TLS, client certificates and RBAC; no nodes and no controllers. */
 export class ControlPlane {

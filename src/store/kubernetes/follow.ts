@@ -5,6 +5,7 @@ import type { Random } from "../../base/random.ts";
 import { isExpired } from "./api-error.ts";
 import { backoff } from "./backoff.ts";
 import type { KubernetesClient, Selection } from "./client.ts";
+import { ConnectionError } from "./connection-error.ts";
 import type { KubernetesObject, ObjectEvent } from "./object.ts";
 import type { Resource } from "./resource.ts";
 
@@ -69,6 +70,8 @@ export async function* follow<T extends KubernetesObject>(
         return;
       }
       if (!isCode(error, "unavailable") || clock.monotonic() - lastHeard >= patience) throw error;
+      // Nobody was there to be silent, and a thousand nodes need not ask twice whether somebody is.
+      if (error instanceof ConnectionError && !error.ambiguous) silent = false;
       log.debug("a watch broke", { resource: resource.plural, reached, error });
     }
     // A server waits in silence for a version that is still to come (not one event, and no bookmark in minutes).
