@@ -53,11 +53,11 @@ export class LinkDeleter {
    * returns, and `delete` says why.
    */
   deleteTogether(indexes: readonly number[]): void {
-    const last = Math.max(...indexes);
     if (indexes.length < 2) return;
     const slot = this.#idleSlot();
-    slot.startGroup(indexes);
+    const leaving = slot.startGroup(indexes);
     // They go from sight in the order of their making.
+    const last = Math.max(...leaving);
     while (slot.busy()) {
       if (this.#rtnl.link(last) === undefined) return;
       libc.usleep(pause);
@@ -148,16 +148,18 @@ class Slot {
     this.#start(index, encodeLinkIndex(index));
   }
 
-  startGroup(indexes: readonly number[]): void {
-    // A link that has gone meanwhile is refused, which is as good.
-    this.#socket.request(
+  /** @returns those that were still there. */
+  startGroup(indexes: readonly number[]): readonly number[] {
+    const joined = this.#socket.request(
       indexes.map((index) => ({
         type: RTM_SETLINK,
         flags: NLM_F_ACK,
         payload: encodeLinkGroup(index, leavingGroup),
       })),
     );
-    this.#start(0, encodeGroupDeletion(leavingGroup));
+    const leaving = indexes.filter((_, place) => joined[place]?.error === undefined);
+    if (leaving.length > 0) this.#start(0, encodeGroupDeletion(leavingGroup));
+    return leaving;
   }
 
   #start(index: number, payload: Uint8Array): void {
