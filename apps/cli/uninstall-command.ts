@@ -136,7 +136,7 @@ function removeFile(path: string): string[] {
 }
 
 /** What the agent keeps in its two folders, temporary files of a crash included. */
-const runFiles = /^(agent\.sock|agent\.sock\.lock|pending)$/;
+const runFiles = /^(agent\.sock|agent\.sock\.lock|agent-away|pending)$/;
 const stateFiles =
   /^((addresses|.*\.network)\.db(-wal|-shm|-journal)?|(node|position|sysctls|folders|installed|net-conf\.last-good)\.json|cache|\..*\.tmp)$/;
 
