@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from "bun:test";
+import { expect, onTestFinished, setDefaultTimeout, test } from "bun:test";
 import { parseAddress } from "../../src/base/address.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { isCode } from "../../src/base/errors.ts";
@@ -11,6 +11,9 @@ import { askPeer } from "../../src/rpc/peer/channel.ts";
 import { encodeKey, makeKey } from "../../src/rpc/peer/key.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
 import { LookService } from "./look-service.ts";
+
+// This machine may be busy with much else.
+setDefaultTimeout(60_000);
 
 const random = seededRandom(3);
 const key = makeKey(random);

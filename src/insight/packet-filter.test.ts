@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { testNetns, vethPair } from "../../test/support/netns.ts";
 import { type Address, parseAddress } from "../base/address.ts";
 import { ByteWriter } from "../base/bytes.ts";
@@ -11,6 +11,9 @@ import { parseTcpdumpProgram } from "../wire/bpf.ts";
 import { describeFrame, readFrame } from "../wire/packet.ts";
 import { packetFilter } from "./packet-filter.ts";
 import { networkHeader, type ProbePacket, transportHeader } from "./probe-packet.ts";
+
+// This machine may be busy with much else.
+setDefaultTimeout(60_000);
 
 const address = (text: string): Address => parseAddress(text);
 
@@ -34,8 +37,9 @@ function wire() {
     netns.run("ip", "address", "add", `192.168.0.${index + 1}/24`, "dev", "eth0");
     netns.run("ip", "-6", "address", "add", `fd00::${index + 1}/64`, "dev", "eth0", "nodad");
   }
-  sender.run("ping", "-c1", "-W5", "192.168.0.2");
-  sender.run("ping", "-c1", "-W5", "fd00::2");
+  // Link-local addresses are being checked for duplicates at first, and nobody solicits before that is over.
+  for (const to of ["192.168.0.2", "fd00::2"])
+    sender.run("sh", "-c", `for try in $(seq 40); do ping -c1 -W1 ${to} && exit; sleep 0.25; done; exit 1`);
   const send = (to: string, port: number, payload: Uint8Array) =>
     sender.enter(() => {
       const fd = openSocket(to.includes(":") ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);

@@ -1,7 +1,10 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { TwillError } from "../base/errors.ts";
 import { type Random, seededRandom } from "../base/random.ts";
 import { type Question, readAsked } from "./questions.ts";
+
+// This machine may be busy with much else.
+setDefaultTimeout(60_000);
 
 const words = [
   "pod",

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { type TestNetns, testNetns } from "../../test/support/netns.ts";
 import { isCode } from "../base/errors.ts";
 import { addressAt, parsePrefix, sizeOf } from "../base/prefix.ts";
@@ -6,6 +6,9 @@ import { type Random, seededRandom } from "../base/random.ts";
 import { kernelSysctls } from "../kernel/sysctl.ts";
 import { readKernel } from "./kernel-view.ts";
 import { failsReversePath, lookupRoute } from "./route-lookup.ts";
+
+// This machine may be busy with much else.
+setDefaultTimeout(60_000);
 
 const pick = <T>(random: Random, list: readonly T[]): T => list[random.below(list.length)] as T;
 

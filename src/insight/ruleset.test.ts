@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { type TestNetns, testNetns, vethPair } from "../../test/support/netns.ts";
 import { type Address, parseAddress } from "../base/address.ts";
 import { type Random, seededRandom } from "../base/random.ts";
@@ -19,6 +19,9 @@ import { kernelSysctls } from "../kernel/sysctl.ts";
 import { readKernel } from "./kernel-view.ts";
 import type { ProbePacket } from "./probe-packet.ts";
 import { type HookVerdict, passHook } from "./ruleset.ts";
+
+// This machine may be busy with much else.
+setDefaultTimeout(60_000);
 
 const pick = <T>(random: Random, list: readonly T[]): T => list[random.below(list.length)] as T;
 
@@ -45,6 +48,10 @@ function line() {
   sysctls.write(["ipv6", "conf", "all", "forwarding"], "1");
   return { left, router, right };
 }
+
+/** A router solicits nobody before its own link-local address has passed duplicate address detection. */
+const untilAnswered = (netns: TestNetns, address: string): string =>
+  netns.run("sh", "-c", `for try in $(seq 40); do ping -c1 -W1 ${address} && exit; sleep 0.25; done; exit 1`);
 
 const match = (random: Random): string =>
   pick(random, [
@@ -135,7 +142,7 @@ test("the model drops what the kernel drops, over random rules in two tables", (
   const { left, router, right } = line();
   const ends = { 4: ["10.0.0.2", "10.0.1.2"], 6: ["fd00::2", "fd00:1::2"] } as const;
   // So that no packet is lost to an address that is only being looked up.
-  for (const address of [ends[4][1], ends[6][1]]) left.run("ping", "-c1", "-W5", address);
+  for (const address of [ends[4][1], ends[6][1]]) untilAnswered(left, address);
   let [compared, dropped] = [0, 0];
   for (let round = 0; round < 60; round++) {
     const text = ruleset(random);

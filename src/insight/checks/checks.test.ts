@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { parseAddress } from "../../base/address.ts";
 import { parseMac } from "../../base/mac.ts";
 import { parsePrefix } from "../../base/prefix.ts";
@@ -11,6 +11,9 @@ import { type KernelView, noRuleset } from "../kernel-view.ts";
 import { compareCards, type HeardCard } from "./cards.ts";
 import { checkInterface } from "./identity.ts";
 import { checkBridgeFilter, checkTables } from "./settings.ts";
+
+// This machine may be busy with much else.
+setDefaultTimeout(60_000);
 
 /** What a lab cannot break alone: the kernel keeps these tables and clocks for the whole machine. */
 

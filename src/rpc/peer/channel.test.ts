@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { type Address, parseAddress } from "../../base/address.ts";
 import { isCode, TwillError } from "../../base/errors.ts";
 import { silentLog } from "../../base/log.ts";
@@ -6,6 +6,9 @@ import { seededRandom } from "../../base/random.ts";
 import { askPeer, serveChannel } from "./channel.ts";
 import { makeKey } from "./key.ts";
 import { PieceReader, seal, sessionKeys, unseal } from "./sealed.ts";
+
+// This machine may be busy with much else.
+setDefaultTimeout(60_000);
 
 const random = seededRandom(11);
 const key = makeKey(random);
