@@ -14,6 +14,7 @@ export class StoreHealth {
   #awaySince: number | undefined;
   #error: TwillError | undefined;
   #silence: TwillError | undefined;
+  #warned = false;
 
   constructor(clock: Clock, log: Log) {
     this.#clock = clock;
@@ -63,11 +64,15 @@ export class StoreHealth {
 
   #note(error: TwillError | undefined): void {
     if (this.reachable) {
-      if (this.#awaySince !== undefined) this.#log.info("the datastore answers again");
+      if (this.#warned) this.#log.info("the datastore answers again");
       this.#awaySince = undefined;
-    } else if (this.#awaySince === undefined) {
-      this.#awaySince = this.#clock.now();
-      this.#log.warn("the datastore is away; working from the last known state", { error });
+      this.#warned = false;
+      return;
     }
+    this.#awaySince ??= this.#clock.now();
+    // Without an error it has only not been asked yet: an agent begins with what it knew.
+    if (this.#warned || error === undefined) return;
+    this.#warned = true;
+    this.#log.warn("the datastore is away; working from the last known state", { error });
   }
 }
