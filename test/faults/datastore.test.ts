@@ -20,7 +20,7 @@ test("the datastore is away: an agent starts and serves pods from what it rememb
   expect(datastore.reason).toBeDefined();
   expect(subnets).toHaveLength(1);
   await lab.call("addPod", { node: "node1", pod: "late" });
-  expect(await lab.brokenPaths(2)).toEqual([]);
+  expect(await lab.brokenPaths()).toEqual([]);
   expect(await routes()).toBe(before);
   expect(await lab.on("node1", "twill status; true")).toMatch(/datastore/);
 

@@ -176,7 +176,7 @@ export class FaultLab extends TestLab {
   }
 
   /** @returns one line for each path that does not work within `settle` seconds. */
-  async brokenPaths(settle = 10): Promise<string[]> {
+  async brokenPaths(settle = 30): Promise<string[]> {
     const { results }: CheckResult = await this.call("check", { settle: settle * 1000 });
     if (results.length === 0) throw new Error("no paths to check");
     return results
