@@ -63,10 +63,9 @@ function bestRoute(view: KernelView, table: number, destination: Address): Route
   return best;
 }
 
-/** IPv6 keeps routes over devices that are down. */
+/** An address stays the node's own while its device is down; the way to others is gone with it. */
 function isUsable(view: KernelView, route: Route): boolean {
-  const link = linkOf(view, route.device);
-  return link === undefined || link.up;
+  return route.type === "local" || linkOf(view, route.device)?.up !== false;
 }
 
 function isBetter(a: Route, b: Route): boolean {
