@@ -1,17 +1,16 @@
-import { type Address, familyOf } from "../base/address.ts";
+import { familyOf } from "../base/address.ts";
 import type { Link } from "../objects/link.ts";
 import type { NftHook } from "../objects/nft.ts";
 import type { Route } from "../objects/route.ts";
+import { checkNeighbour, checkSize, deviceOf, leaveBy, type WalkState } from "./hop-checks.ts";
 import { HopRecord, Stopped } from "./hop-record.ts";
 import { type KernelView, linkNamed, linkOf, nameOf } from "./kernel-view.ts";
-import type { Encapsulation, Entry, Exit, Hop, Leg } from "./leg.ts";
+import type { Entry, Exit, Leg } from "./leg.ts";
 import { type NodeView, type PodView, podId } from "./node-view.ts";
 import type { ProbePacket } from "./probe-packet.ts";
 import { describeRoute, failsReversePath, lookupRoute } from "./route-lookup.ts";
-import { outerPacket, passDevice, passHook } from "./ruleset.ts";
-
-/** Bytes that VXLAN puts around an IP packet, RFC 7348: inner Ethernet 14, VXLAN 8, UDP 8, and the outer IP header. */
-export const vxlanOverhead = (outer: Address): number => 30 + (familyOf(outer) === 4 ? 20 : 40);
+import { passDevice, passHook } from "./ruleset.ts";
+import { encapsulate, receive } from "./walk-tunnel.ts";
 
 /**
  * What this node's kernel would do with a packet, from its dumps alone: nothing is sent and nothing is written. Each step is
@@ -25,11 +24,13 @@ class Walk {
   readonly #view: NodeView;
   readonly #packet: ProbePacket;
   readonly #record: HopRecord;
+  readonly #state: WalkState;
 
   constructor(view: NodeView, packet: ProbePacket) {
     this.#view = view;
-    this.#record = new HopRecord(view.node);
     this.#packet = packet;
+    this.#record = new HopRecord(view.node);
+    this.#state = { view, packet, record: this.#record };
   }
 
   run(entry: Entry): Leg {
@@ -49,7 +50,7 @@ class Walk {
       case "node":
         return this.#send(this.#packet);
       default:
-        return this.#forward(this.#receive(entry.encapsulation), this.#packet);
+        return this.#forward(receive(this.#state, entry.encapsulation), this.#packet);
     }
   }
 
@@ -69,9 +70,9 @@ class Walk {
         `${this.#packet.destination} is an address of the pod itself`,
         "trace another pod",
       );
-    this.#checkSize(place, nameOf(kernel, route.device), route, linkOf(kernel, route.device)?.mtu);
+    checkSize(this.#state, place, nameOf(kernel, route.device), route, linkOf(kernel, route.device)?.mtu);
     const nextHop = route.gateway ?? this.#packet.destination;
-    this.#checkNeighbour(kernel, place, route.device, nextHop, "passes");
+    checkNeighbour(this.#state, kernel, place, route.device, nextHop);
     this.#record.pass(place, describeRoute(kernel, route), {
       pod: id,
       device: nameOf(kernel, route.device),
@@ -147,7 +148,7 @@ class Walk {
   /** @param input the device by which the packet came to the node's routing. */
   #forward(input: string, packet: ProbePacket): Exit {
     const { kernel } = this.#view;
-    const context = { packet, inputDevice: this.#device(input) };
+    const context = { packet, inputDevice: deviceOf(this.#view.kernel, input) };
     this.#record.hook(input, passDevice(kernel.ruleset, "ingress", input, context));
     const before = this.#record.hook("prerouting", passHook(kernel.ruleset, "prerouting", context));
     if (before.translates !== undefined) {
@@ -204,7 +205,7 @@ class Walk {
   }
 
   #intoNode(input: string, packet: ProbePacket): Exit {
-    const context = { packet, inputDevice: this.#device(input) };
+    const context = { packet, inputDevice: deviceOf(this.#view.kernel, input) };
     this.#record.hook("input", passHook(this.#view.kernel.ruleset, "input", context));
     const owner = this.#view.pods.find((pod) => pod.addresses.includes(packet.destination));
     if (owner !== undefined) {
@@ -224,11 +225,11 @@ class Walk {
     if (device === undefined)
       return this.#record.stop("routing", `the route ${route.destination} leads to no device`, "mend this route");
     const [inputDevice, outputDevice] = [
-      input === undefined ? {} : { inputDevice: this.#device(input) },
-      this.#device(device.name),
+      input === undefined ? {} : { inputDevice: deviceOf(this.#view.kernel, input) },
+      deviceOf(this.#view.kernel, device.name),
     ];
     const context = { packet, ...inputDevice, outputDevice };
-    this.#checkSize("routing", device.name, route, route.mtu ?? device.mtu);
+    checkSize(this.#state, "routing", device.name, route, route.mtu ?? device.mtu);
     const hook: NftHook = input === undefined ? "output" : "forward";
     this.#record.hook(hook, passHook(kernel.ruleset, hook, context));
     const behind = this.#record.hook("postrouting", passHook(kernel.ruleset, "postrouting", context));
@@ -242,194 +243,14 @@ class Walk {
     const translated = behind.translates === undefined ? {} : { masqueraded: behind.translates.by };
     if (behind.translates !== undefined)
       this.#record.note("postrouting", `the source becomes the node's (${behind.translates.by})`);
-    if (device.kind.type === "vxlan") return this.#encapsulate(device, nextHop, packet);
-    this.#checkNeighbour(kernel, device.name, device.index, nextHop, "unsure");
-    this.#wire(device, `to ${nextHop}`);
+    if (device.kind.type === "vxlan") return encapsulate(this.#state, device, nextHop, packet);
+    checkNeighbour(this.#state, kernel, device.name, device.index, nextHop);
+    leaveBy(this.#state, device, `to ${nextHop}`);
     return { to: "wire", nextHop, packet, ...translated };
-  }
-
-  // The tunnel
-
-  #encapsulate(device: Link, nextHop: Address, packet: ProbePacket): Exit {
-    const { kernel } = this.#view;
-    if (device.kind.type !== "vxlan") return { to: "nowhere" };
-    if (!device.up) return this.#record.stop(device.name, "the tunnel device is down", startAgent);
-    const neighbour = kernel.neighbours.find((entry) => entry.device === device.index && entry.address === nextHop);
-    if (neighbour?.mac === undefined)
-      return this.#record.stop(device.name, `no neighbour entry for ${nextHop}`, startAgent);
-    const entry = kernel.fdb.find(
-      (one) => one.device === device.index && one.mac === neighbour.mac && one.remote !== undefined,
-    );
-    if (entry?.remote === undefined)
-      return this.#record.stop(
-        device.name,
-        `no forwarding entry (FDB) for ${neighbour.mac}, the tunnel end of ${nextHop}`,
-        startAgent,
-      );
-    const remote = entry.remote;
-    this.#record.pass(device.name, `${nextHop} is ${neighbour.mac}, behind ${remote}; VNI ${device.kind.vni}`, {
-      device: device.name,
-      outgoing: true,
-    });
-    const local = device.kind.local;
-    const source = local ?? remote;
-    const outer = outerPacket(source, remote, device.kind.port, packet.size + vxlanOverhead(remote));
-    const decision = lookupRoute(kernel, { destination: remote, ...(local === undefined ? {} : { source: local }) });
-    if (decision.found === undefined)
-      return this.#record.stop("underlay", decision.reason, "mend the node's route to the other nodes");
-    const route = decision.found;
-    const out = linkOf(kernel, route.device);
-    if (out === undefined || route.type !== "unicast")
-      return this.#record.stop(
-        "underlay",
-        `${describeRoute(kernel, route)} leads to no other node`,
-        "mend the node's route to the other nodes",
-      );
-    if (outer.size > out.mtu) {
-      return this.#record.stop(
-        "underlay",
-        `${outer.size} bytes with the tunnel's headers do not fit ${out.name} (MTU ${out.mtu})`,
-        `a smaller MTU of the pods, or a larger one of ${out.name}`,
-      );
-    }
-    const context = { packet: outer, outputDevice: this.#device(out.name) };
-    this.#record.hook("output", passHook(kernel.ruleset, "output", context));
-    this.#record.hook("postrouting", passHook(kernel.ruleset, "postrouting", context));
-    this.#record.hook(out.name, passDevice(kernel.ruleset, "egress", out.name, context));
-    const gateway = route.gateway ?? remote;
-    this.#checkNeighbour(kernel, out.name, out.index, gateway, "unsure");
-    this.#wire(
-      out,
-      `${local ?? "the node"} to ${remote}, UDP ${device.kind.port}${gateway === remote ? "" : `, by way of ${gateway}`}`,
-    );
-    const { vni, port } = device.kind;
-    return {
-      to: "wire",
-      nextHop: gateway,
-      packet,
-      encapsulation: { vni, port, local: source, remote, destinationMac: neighbour.mac },
-    };
-  }
-
-  /** @returns the device by which the packet itself appears on this node. */
-  #receive(encapsulation: Encapsulation | undefined): string {
-    const { kernel, underlay } = this.#view;
-    const own =
-      encapsulation === undefined
-        ? undefined
-        : kernel.addresses.find(({ address }) => address === encapsulation.remote);
-    const device = linkOf(kernel, own?.device)?.name ?? underlay;
-    if (device === undefined) return this.#record.stop("underlay", "the node knows no underlay device", "twill status");
-    const link = linkNamed(kernel, device);
-    if (link?.up !== true || !link.carrier)
-      return this.#record.stop(
-        device,
-        link?.up === true ? "no carrier: the cable or the switch" : "the device is down",
-        `ip link set ${device} up; look at the cable`,
-      );
-    this.#record.pass(device, encapsulation === undefined ? "comes in" : `UDP ${encapsulation.port} comes in`, {
-      device,
-      outgoing: false,
-    });
-    if (encapsulation === undefined) return device;
-    if (own === undefined)
-      return this.#record.stop(
-        device,
-        `the node has not the address ${encapsulation.remote}`,
-        "the node's lease names another underlay address than it has: restart its agent",
-      );
-    return this.#decapsulate(device, encapsulation);
-  }
-
-  #decapsulate(device: string, encapsulation: Encapsulation): string {
-    const { kernel } = this.#view;
-    const outer = outerPacket(
-      encapsulation.local,
-      encapsulation.remote,
-      encapsulation.port,
-      this.#packet.size + vxlanOverhead(encapsulation.remote),
-    );
-    const context = { packet: outer, inputDevice: this.#device(device) };
-    this.#record.hook(device, passDevice(kernel.ruleset, "ingress", device, context));
-    this.#record.hook("prerouting", passHook(kernel.ruleset, "prerouting", context));
-    if (failsReversePath(kernel, outer.source, device)) {
-      const back = lookupRoute(kernel, { destination: outer.source }).found;
-      return this.#record.stop(
-        device,
-        `rp_filter of ${device} drops packets from ${outer.source}: the way back is ${back === undefined ? "none" : describeRoute(kernel, back)}`,
-        `sysctl -w net.ipv4.conf.${device}.rp_filter=2, or mend the route`,
-      );
-    }
-    this.#record.hook("input", passHook(kernel.ruleset, "input", context));
-    const tunnel = kernel.links.find(
-      // Both families' devices may have one VNI and port.
-      ({ kind }) =>
-        kind.type === "vxlan" &&
-        kind.vni === encapsulation.vni &&
-        kind.port === encapsulation.port &&
-        familyOf(kind.local ?? encapsulation.remote) === familyOf(encapsulation.remote),
-    );
-    if (tunnel === undefined)
-      return this.#record.stop(
-        "tunnel",
-        `no VXLAN device of VNI ${encapsulation.vni} on UDP port ${encapsulation.port}`,
-        startAgent,
-      );
-    if (!tunnel.up) return this.#record.stop(tunnel.name, "the tunnel device is down", startAgent);
-    if (tunnel.mac !== encapsulation.destinationMac) {
-      return this.#record.stop(
-        tunnel.name,
-        `it has the address ${tunnel.mac}, and the sender writes to ${encapsulation.destinationMac}`,
-        startAgent,
-      );
-    }
-    this.#record.pass(tunnel.name, "the packet comes out of the tunnel", { device: tunnel.name, outgoing: false });
-    return tunnel.name;
-  }
-
-  // What every hop needs
-
-  #wire(device: Link, text: string): void {
-    if (!device.up) this.#record.stop(device.name, "the device is down", `ip link set ${device.name} up`);
-    if (!device.carrier) this.#record.stop(device.name, "no carrier: the cable or the switch", "look at the cable");
-    this.#record.pass(device.name, text, { device: device.name, outgoing: true });
-  }
-
-  #checkSize(place: string, device: string, route: Route, mtu: number | undefined): void {
-    const limit = Math.min(route.mtu ?? Number.POSITIVE_INFINITY, mtu ?? Number.POSITIVE_INFINITY);
-    if (this.#packet.size > limit)
-      this.#record.stop(
-        place,
-        `${this.#packet.size} bytes do not fit ${device} (MTU ${limit})`,
-        "send smaller packets: this is an error that the sender is told",
-      );
-  }
-
-  /** @param absent what a missing entry means: the kernel may yet ask the segment for it. */
-  #checkNeighbour(
-    kernel: KernelView,
-    place: string,
-    device: number | undefined,
-    address: Address,
-    absent: Hop["verdict"],
-  ): void {
-    const entry = kernel.neighbours.find((one) => one.device === device && one.address === address);
-    if (entry?.state === "failed" || entry?.state === "incomplete") {
-      this.#record.add({
-        place,
-        text: `${address} did not answer when its Ethernet address was asked for (ARP or ND)`,
-        verdict: absent,
-      });
-    }
-  }
-
-  #device(name: string): { readonly name: string; readonly index: number } {
-    return { name, index: linkNamed(this.#view.kernel, name)?.index ?? 0 };
   }
 }
 
 const remakePod = "delete the pod: its controller makes a new one";
-const startAgent = "look at twill status of this node: a running agent puts it right";
 
 /** The kernel asks the device's own setting; the global one sets all of them when it is written (inet_forward_change). */
 function forwards(kernel: KernelView, family: 4 | 6, input: string): boolean {

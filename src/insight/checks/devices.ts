@@ -4,7 +4,7 @@ import type { NodeFacts } from "../facts.ts";
 import type { Finding } from "../finding.ts";
 import { linkNamed, linkOf } from "../kernel-view.ts";
 import { podId } from "../node-view.ts";
-import { vxlanOverhead } from "../walk.ts";
+import { vxlanOverhead } from "../walk-tunnel.ts";
 
 /** Tunnel devices: there, up, of the right kind and Ethernet address. */
 export function checkTunnels({ node, view, tunnels }: NodeFacts): Finding[] {
