@@ -34,6 +34,8 @@ export class AgentProcess {
     this.#underlay(address);
     this.#listener = this.netns.enter(() => this.#forward(port));
     const command = [
+      // It ends with us, however we end.
+      ...["setpriv", "--pdeathsig", "KILL"],
       process.execPath,
       join(import.meta.dir, "agent-program.fixture.ts"),
       `--node-name=${node}`,
