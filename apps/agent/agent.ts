@@ -165,6 +165,7 @@ export class Agent {
       node: options.nodeName,
       boot: readFileSync(options.bootIdFile, "utf8").trim(),
       file: new PositionFile(join(options.stateDir, "position.json"), options.allowExtensionCommands),
+      allowExtension: options.allowExtensionCommands,
       cache: switchCache,
       openPresence: openPresenceSocket,
       clock,

@@ -74,7 +74,7 @@ async function readCluster(store: Datastore): Promise<Cluster> {
   return {
     stored,
     network: parseNetConf(stored.value, { allowExtension: true }),
-    target: target === undefined ? undefined : decodeSwitchTarget(target.value),
+    target: target === undefined ? undefined : decodeSwitchTarget(target.value, { allowExtension: true }),
     leases,
   };
 }

@@ -42,7 +42,9 @@ afterAll(async () => {
 
 async function target() {
   const { data } = await cluster.api.get<ConfigMap>(CONFIG_MAPS, { namespace: system, name: "twill-switch" });
-  return data?.target === undefined ? undefined : decodeSwitchTarget(new TextEncoder().encode(data.target));
+  return data?.target === undefined
+    ? undefined
+    : decodeSwitchTarget(new TextEncoder().encode(data.target), { allowExtension: true });
 }
 async function standingOf(name: string) {
   const { metadata } = await cluster.api.get<Node>(NODES, { name });

@@ -172,7 +172,7 @@ export class FaultLab extends TestLab {
   async target(): Promise<SwitchTarget> {
     const [value] = await this.#stored("switch");
     if (value === undefined) throw new Error("there is no target");
-    return decodeSwitchTarget(value);
+    return decodeSwitchTarget(value, { allowExtension: true });
   }
 
   /** @returns one line for each path that does not work within `settle` seconds. */

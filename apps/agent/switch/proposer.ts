@@ -112,7 +112,7 @@ export class Proposer {
       log.info("the cluster's target is set", { epoch: first.epoch });
       return [];
     }
-    const before = decodeSwitchTarget(stored.value);
+    const before = decodeSwitchTarget(stored.value, { allowExtension: true });
     const current = networkOf(before, before.id);
     const behind = own !== undefined && own.epoch > before.epoch;
     if (sameNetwork(current, wanted) && !behind) return [];

@@ -1,8 +1,7 @@
 import type { Advertisement } from "../../../src/backend/backend.ts";
-import { addressOf } from "../../../src/backend/peers.ts";
 import type { Address } from "../../../src/base/address.ts";
 import type { Clock } from "../../../src/base/clock.ts";
-import { describeError, isCode, TwillError } from "../../../src/base/errors.ts";
+import { describeError, isCode, type TwillError } from "../../../src/base/errors.ts";
 import type { Log } from "../../../src/base/log.ts";
 import type { Problem } from "../../../src/base/problem.ts";
 import type { Random } from "../../../src/base/random.ts";
@@ -20,8 +19,9 @@ import { dropEarlier, nextStep, type PeerPositions, type Step } from "../../../s
 import { takesPart } from "../../../src/switch/refusals.ts";
 import { SWITCH, TARGET } from "../../kinds.ts";
 import type { NetworkSource } from "../network-source.ts";
-import { Absence } from "./absence.ts";
 import { named } from "./device-variant.ts";
+import { Joining } from "./joining.ts";
+import { LateNodes, patienceMs } from "./late-nodes.ts";
 import type { HeldPosition, KeptPosition, PositionFile } from "./position-file.ts";
 import { Proposer } from "./proposer.ts";
 
@@ -40,6 +40,8 @@ export interface SwitcherOptions {
   /** Of this boot of the machine. */
   readonly boot: string;
   readonly file: PositionFile;
+  /** The agent runs with --allow-extension-commands. */
+  readonly allowExtension: boolean;
   readonly cache: SnapshotCache;
   readonly openPresence: (address: Address) => PresenceSocket;
   readonly clock: Clock;
@@ -55,20 +57,8 @@ export interface InForce {
   readonly receives: readonly ClusterNetwork[];
 }
 
-interface Joining {
-  /** Tells this joining from one of before. */
-  readonly nonce: string;
-  /** What the target was after the others could see this node. */
-  epoch: number | "asked" | undefined;
-}
-
 /** What was sent by the old configuration has arrived after that, however long the queues were. */
 const underWayMs = 1_000;
-/** Waiting is a problem after that. */
-const patienceMs = 10_000;
-/** How many machines are asked at a time whether they are there. */
-const mostAsked = 64;
-
 /**
  * This node's part in a change of the cluster's configuration: which position it takes, when, and what it tells the others.
  * The decisions are src/switch/protocol.ts; here is what they need: views that are fresh enough, the disk, time.
@@ -77,14 +67,13 @@ export class Switcher {
   readonly #options: SwitcherOptions;
   readonly #targets: Reflector<SwitchTarget | undefined>;
   readonly #proposer: Proposer;
-  readonly #absence: Absence;
+  readonly #late: LateNodes;
   #kept: KeptPosition | undefined;
   /** The kernel is known to be at this position. */
   #acknowledged: HeldPosition | undefined;
   /** Undefined: the node has joined. */
   #joining: Joining | undefined;
   #step: Step | undefined;
-  #waitingSince: { readonly what: string; readonly since: number } | undefined;
   #mayDropSince: number | undefined;
   #next = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -92,19 +81,21 @@ export class Switcher {
 
   constructor(options: SwitcherOptions) {
     this.#options = options;
-    const { store, source, file, cache, boot, clock, random, log, onChange, leases } = options;
+    const { store, source, file, cache, boot, allowExtension, clock, random, log, onChange, leases } = options;
     try {
       this.#kept = file.load();
     } catch (error) {
       if (!isCode(error, "corrupt")) throw error;
       log.error("the node joins the cluster anew", { error });
     }
-    if (this.#kept?.boot !== boot)
-      this.#joining = { nonce: Buffer.from(random.bytes(8)).toString("hex"), epoch: undefined };
+    if (this.#kept?.boot !== boot) {
+      const nonce = Buffer.from(random.bytes(8)).toString("hex");
+      this.#joining = new Joining({ nonce, askEpoch: () => this.#askEpoch(), onChange });
+    }
     this.#targets = new Reflector<SwitchTarget | undefined>({
       store,
       kind: SWITCH,
-      decode: (value, name) => (name === TARGET ? decodeSwitchTarget(value) : undefined),
+      decode: (value, name) => (name === TARGET ? decodeSwitchTarget(value, { allowExtension }) : undefined),
       clock,
       random,
       log,
@@ -122,7 +113,7 @@ export class Switcher {
       log,
       onChange,
     });
-    this.#absence = new Absence({ open: options.openPresence, clock, onChange });
+    this.#late = new LateNodes({ open: options.openPresence, leaseOf: (name) => leases.get(name), clock, onChange });
   }
 
   /** Undefined: the node has not joined the cluster yet. */
@@ -161,7 +152,7 @@ export class Switcher {
 
   /** What the others may rely on. @param offer what the node says of itself by a configuration. */
   standing(offer: (network: ClusterNetwork) => Advertisement): Standing | undefined {
-    if (this.#joining !== undefined && this.#isFresh()) return { epoch: 0, offers: [], sends: this.#joining.nonce };
+    if (this.#joining !== undefined && this.#isFresh()) return this.#joining.standing;
     const position = this.#acknowledged;
     if (position === undefined) return this.#options.leases.get(this.#options.node)?.standing;
     const offers = position.accepts.flatMap((id) => {
@@ -173,7 +164,7 @@ export class Switcher {
 
   /** A peer's lease changed: it is there, whatever was thought of it. */
   heard(name: string): void {
-    this.#absence.forget(name);
+    this.#late.heard(name);
   }
 
   /** Takes the next step, if there is one. Called with everything that changes, and cheap when nothing is under way. */
@@ -181,7 +172,7 @@ export class Switcher {
     const target = this.#target;
     this.#watchSource(target);
     if (target === undefined || !this.#isFresh()) return;
-    if (this.#joining !== undefined && !this.#mayJoin(target, this.#joining)) return;
+    if (this.#joining !== undefined && !this.#joining.mayBegin(this.#published(), target)) return;
     const joining = this.#joining !== undefined;
     if (!joining && this.#isDone(target)) this.#finish();
     else if (!this.#later()) this.#takeStep(target, joining);
@@ -197,12 +188,14 @@ export class Switcher {
     this.#step = step;
     const position = this.#dropped(step);
     if (position !== undefined && position !== this.#held && this.#keep(position, target)) this.#joining = undefined;
-    this.#watchLate(step);
+    this.#late.waitFor(step.waitingFor, `${step.stage} ${target.epoch}`);
+    if (step.waitingFor.length > 0) this.#wake(patienceMs);
     if (this.#isDone(target)) this.#finish();
   }
 
   get problems(): readonly Problem[] {
     const undecodable = this.#targets.undecodable.get(TARGET);
+    const wanted = this.#target?.configs.get(this.#target.id);
     return [
       ...(undecodable === undefined ? [] : [unreadable(undecodable)]),
       ...(this.#failure === undefined ? [] : [this.#failure]),
@@ -211,7 +204,7 @@ export class Switcher {
         message: `the change is refused: ${problem.message}`,
       })),
       ...this.#stale(),
-      ...this.#late(),
+      ...(wanted === undefined ? [] : this.#late.problems(wanted)),
     ];
   }
 
@@ -230,8 +223,8 @@ export class Switcher {
       from: held.accepts.filter((id) => id !== target.id).map(name),
       sends: name(held.sends),
       stage: this.#isDone(target) ? "done" : (this.#step?.stage ?? "offer"),
-      waitingFor: this.#waiting(),
-      away: [...this.#absence.away],
+      waitingFor: this.#late.waiting,
+      away: [...this.#late.away],
       refused: this.#proposer.problems.map(({ message }) => message),
     };
   }
@@ -239,7 +232,7 @@ export class Switcher {
   async stop(): Promise<void> {
     clearTimeout(this.#timer);
     this.#proposer.stop();
-    this.#absence.stop();
+    this.#late.stop();
     await this.#targets.close();
   }
 
@@ -264,8 +257,7 @@ export class Switcher {
 
   #finish(): void {
     this.#step = undefined;
-    this.#waitingSince = undefined;
-    this.#absence.watch(new Map());
+    this.#late.waitFor([], "");
   }
 
   #watchSource(target: SwitchTarget | undefined): void {
@@ -281,30 +273,9 @@ export class Switcher {
     }
   }
 
-  /**
-   * A new node tells the others that it is there, sees that they can see it, and asks what the target is then: whoever drops
-   * a configuration after that waits for this node, too.
-   */
-  #mayJoin(target: SwitchTarget, joining: Joining): boolean {
-    if (typeof joining.epoch === "number") return target.epoch >= joining.epoch;
-    const seen = this.#published();
-    if (joining.epoch === undefined && seen?.epoch === 0 && seen.sends === joining.nonce) {
-      joining.epoch = "asked";
-      void this.#askTarget(joining);
-    }
-    return false;
-  }
-
-  async #askTarget(joining: Joining): Promise<void> {
-    try {
-      const stored = await this.#options.store.get(SWITCH, TARGET);
-      joining.epoch = stored === undefined ? undefined : decodeSwitchTarget(stored.value).epoch;
-    } catch (error) {
-      if (!(error instanceof TwillError)) throw error;
-      joining.epoch = undefined;
-      this.#wake(1_000);
-    }
-    this.#options.onChange();
+  async #askEpoch(): Promise<number | undefined> {
+    const stored = await this.#options.store.get(SWITCH, TARGET);
+    return stored && decodeSwitchTarget(stored.value, { allowExtension: true }).epoch;
   }
 
   #published(): Position | undefined {
@@ -317,7 +288,7 @@ export class Switcher {
     const { leases, node } = this.#options;
     const positions = new Map<string, Position | undefined>();
     for (const [name, lease] of leases.objects()) {
-      if (name === node || (!all && this.#absence.away.has(name))) continue;
+      if (name === node || (!all && this.#late.away.has(name))) continue;
       positions.set(name, this.#positionOf(lease));
     }
     if (all && this.#published() !== undefined) positions.set(node, this.#published());
@@ -393,31 +364,9 @@ export class Switcher {
     return true;
   }
 
-  #watchLate({ stage, waitingFor }: Step): void {
-    const now = this.#options.clock.monotonic();
-    const what = `${stage} ${this.#target?.epoch} ${waitingFor.join()}`;
-    if (waitingFor.length === 0) this.#waitingSince = undefined;
-    else if (this.#waitingSince?.what !== what) this.#waitingSince = { what, since: now };
-    if (this.#waitingSince !== undefined) this.#wake(patienceMs);
-    const asked = new Map<string, Address>();
-    for (const name of [...waitingFor, ...this.#absence.away]) {
-      const lease = this.#options.leases.get(name);
-      const address = lease && (addressOf(lease, 4) ?? addressOf(lease, 6));
-      if (address !== undefined && asked.size < mostAsked) asked.set(name, address);
-    }
-    this.#absence.watch(asked);
-  }
-
   #wake(milliseconds: number): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#options.onChange(), Math.max(1, milliseconds));
-  }
-
-  #waiting(): readonly { readonly node: string; readonly seconds: number }[] {
-    const since = this.#waitingSince?.since;
-    if (since === undefined) return [];
-    const seconds = Math.round((this.#options.clock.monotonic() - since) / 1000);
-    return (this.#step?.waitingFor ?? []).map((node) => ({ node, seconds }));
   }
 
   /** A file of this node's own that nobody changed, and that says something else than the cluster does. */
@@ -435,21 +384,6 @@ export class Switcher {
         remedy: "bring the file up to date; a change of it is taken for a wish to change the cluster",
       },
     ];
-  }
-
-  #late(): readonly Problem[] {
-    const target = this.#target;
-    const network = target?.configs.get(target.id);
-    if (network === undefined) return [];
-    return this.#waiting()
-      .filter(({ seconds }) => seconds * 1000 >= patienceMs)
-      .map(({ node, seconds }) => ({
-        severity: "warning",
-        reason: "ChangeWaits",
-        subject: node,
-        message: `the change to ${describeNetwork(network)} waits for node ${node}: its agent has not answered for ${seconds} s, and its machine has not been found to be away`,
-        remedy: `look at the agent of ${node}: it hangs or does not run; if the machine is gone, twill delete node ${node}; twill backend rollback undoes the change`,
-      }));
   }
 }
 

@@ -41,8 +41,15 @@ export function encodeSwitchTarget({ epoch, id, earlier, configs }: SwitchTarget
   return new TextEncoder().encode(JSON.stringify({ version, epoch, configs: written }));
 }
 
-/** @throws TwillError `corrupt`; `unsupported` for a version after this one. */
-export function decodeSwitchTarget(bytes: Uint8Array, source = "the cluster's target"): SwitchTarget {
+export interface SwitchTargetOptions {
+  /** Whether a configuration whose backend runs commands is taken; on a node, only when its agent's flag allows it. */
+  readonly allowExtension: boolean;
+}
+
+const source = "the cluster's target";
+
+/** @throws TwillError `corrupt`, also for a configuration that is not allowed; `unsupported` for a version after this one. */
+export function decodeSwitchTarget(bytes: Uint8Array, options: SwitchTargetOptions): SwitchTarget {
   const root = rootOf(parseJson(bytes, { source, code: "corrupt", maxLength: 1 << 20, maxDepth: 16 }));
   const found = readObject({ version: plain() }, root, { unknown: "ignore" }).values.version;
   if (typeof found === "number" && found > version) {
@@ -53,7 +60,7 @@ export function decodeSwitchTarget(bytes: Uint8Array, source = "the cluster's ta
     });
   }
   const { values } = readObject(fields, root, { unknown: "ignore" });
-  const configs = new Map(values.configs.map(({ id, network }) => [id, networkOf(network, source)]));
+  const configs = new Map(values.configs.map(({ id, network }) => [id, networkOf(network, options)]));
   const [id, ...earlier] = configs.keys();
   if (id === undefined || configs.size !== values.configs.length) {
     throw new TwillError("corrupt", "it names no configuration, or one of them twice", {
@@ -65,11 +72,17 @@ export function decodeSwitchTarget(bytes: Uint8Array, source = "the cluster's ta
   return { epoch: values.epoch, id, earlier, configs };
 }
 
-function networkOf(value: unknown, source: string): ClusterNetwork {
+function networkOf(value: unknown, options: SwitchTargetOptions): ClusterNetwork {
   try {
-    return parseNetConf(JSON.stringify(value), { source, allowExtension: true });
+    return parseNetConf(JSON.stringify(value), { source, ...options });
   } catch (cause) {
     if (!(cause instanceof TwillError)) throw cause;
-    throw new TwillError("corrupt", cause.message, { operation: "read", object: source, cause });
+    const { remedy } = cause;
+    throw new TwillError("corrupt", cause.message, {
+      operation: "read",
+      object: source,
+      cause,
+      ...(remedy && { remedy }),
+    });
   }
 }
