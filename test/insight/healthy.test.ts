@@ -8,7 +8,7 @@ import { found, Patient, told } from "./doctor.fixture.ts";
  * TWILL_LABS=50 whatever it takes.
  */
 const wanted = Number(process.env.TWILL_LABS ?? "50");
-const budget = process.env.TWILL_LABS === undefined ? 240_000 : Number.POSITIVE_INFINITY;
+const budget = process.env.TWILL_LABS === undefined ? 90_000 : Number.POSITIVE_INFINITY;
 const atLeast = process.env.TWILL_LABS === undefined ? 5 : wanted;
 
 const pick = <T>(random: Random, list: readonly T[]): T => list[random.below(list.length)] as T;
