@@ -61,6 +61,7 @@ export class FlannelNode {
     const path = (file: string) => join(this.#folder, file);
     writeFileSync(path("net-conf.json"), JSON.stringify(network));
     rmSync(this.#onNode("/run/flannel/subnet.env"), { force: true });
+    await this.#registered();
     const flags = [
       ...["--kube-subnet-mgr", `--kubeconfig-file=${path("kubeconfig")}`, `--net-config-path=${path("net-conf.json")}`],
       ...["--iface=eth0", "--ip-masq", "-v=5"],
@@ -77,6 +78,16 @@ export class FlannelNode {
 
   exec(...command: string[]): Promise<string> {
     return this.#lab.do("exec", this.name, "--", ...command);
+  }
+
+  /** As for a pod, which the API server gives to a Node that it knows. */
+  async #registered(): Promise<void> {
+    const deadline = performance.now() + 60_000;
+    for (;;) {
+      if ((await this.#kubectl("get", "node", this.name, "--ignore-not-found", "-o", "name")) !== "") return;
+      if (performance.now() > deadline) throw new Error(`the kubelet of ${this.name} has not registered its Node`);
+      await Bun.sleep(100);
+    }
   }
 
   #kubectl(...args: string[]): Promise<string> {
