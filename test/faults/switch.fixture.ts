@@ -1,3 +1,4 @@
+import { parseAddress } from "../../src/base/address.ts";
 import { parseNetConf, sameNetwork } from "../../src/intent/flannel/net-conf.ts";
 import type { ChangeStatus } from "../../src/model/status.ts";
 import { type FaultLab, until } from "./fault-lab.fixture.ts";
@@ -27,18 +28,27 @@ export async function filterStrictly(lab: FaultLab, nodes: readonly string[]): P
     await lab.on(node, "for name in all default eth0; do echo 1 > /proc/sys/net/ipv4/conf/$name/rp_filter; done");
 }
 
+/** The same configurations with IPv6 beside. */
+export const inBothFamilies = (configs: Readonly<Record<string, object>>): Readonly<Record<string, object>> =>
+  Object.fromEntries(
+    Object.entries(configs).map(([name, config]) => [
+      name,
+      { ...config, EnableIPv6: true, IPv6Network: "fd00:244::/56" },
+    ]),
+  );
+
 /** From a pod to a pod. */
-export async function podPair(lab: FaultLab, from: string, to: string): Promise<Pair> {
-  const address = async (pod: string) =>
-    (await lab.on(pod, "hostname -I 2>/dev/null || ip -4 -o address show eth0")).trim();
-  const [source, destination] = [await address(from), await address(to)];
-  const first = (text: string) => (/[0-9]+(?:\.[0-9]+){3}/.exec(text)?.[0] ?? "") as Pair["source"];
+export async function podPair(lab: FaultLab, from: string, to: string, family: 4 | 6 = 4): Promise<Pair> {
+  const address = async (pod: string) => {
+    const lines = await lab.on(pod, `ip -${family} -o address show dev eth0 scope global`);
+    return parseAddress(/inet6? ([^/ ]+)/.exec(lines)?.[1] ?? "");
+  };
   return {
-    name: `${from} → ${to}`,
+    name: `${from} → ${to}, IPv${family}`,
     from: await lab.netns(from),
     to: await lab.netns(to),
-    source: first(source),
-    destination: first(destination),
+    source: await address(from),
+    destination: await address(to),
   };
 }
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { pick, seededRandom } from "../../src/base/random.ts";
 import { FaultLab, until } from "./fault-lab.fixture.ts";
-import { filterStrictly, linkConfigs, podPair, routedConfigs, settled } from "./switch.fixture.ts";
+import { filterStrictly, inBothFamilies, linkConfigs, podPair, routedConfigs, settled } from "./switch.fixture.ts";
 import { losses, Traffic } from "./traffic.fixture.ts";
 
 const nodes = ["node1", "node2", "node3"] as const;
@@ -13,6 +13,7 @@ interface Cluster {
   readonly configs: Readonly<Record<string, object>>;
   readonly switches: number;
   readonly pairs: readonly (readonly [string, string])[];
+  readonly family?: 6;
 }
 
 const near = [
@@ -35,9 +36,17 @@ const clusters: readonly Cluster[] = [
     switches: 8,
     pairs: [...near, ["node3/pod-a", "node2/pod-a"]],
   },
+  {
+    name: "of IPv6",
+    subnets: 2,
+    configs: inBothFamilies(routedConfigs),
+    switches: 6,
+    pairs: [...near, ["node1/pod-a", "node3/pod-a"], ["node3/pod-a", "node2/pod-a"]],
+    family: 6,
+  },
 ];
 
-for (const { name, subnets, configs, switches, pairs } of clusters) {
+for (const { name, subnets, configs, switches, pairs, family = 4 } of clusters) {
   describe(`a cluster ${name}`, () => {
     let lab: FaultLab;
     beforeAll(async () => {
@@ -49,8 +58,8 @@ for (const { name, subnets, configs, switches, pairs } of clusters) {
 
     test(`${switches} switches at random moments under load, an agent killed in each: nothing is lost`, async () => {
       const random = seededRandom(seed + subnets);
-      const traffic = new Traffic(await Promise.all(pairs.map(([from, to]) => podPair(lab, from, to))), {
-        fullSize: true,
+      const traffic = new Traffic(await Promise.all(pairs.map(([from, to]) => podPair(lab, from, to, family))), {
+        fullSize: family === 4,
       });
       const story: string[] = [`TWILL_SEED=${seed}`];
       const tell = (what: string) =>
@@ -80,7 +89,7 @@ for (const { name, subnets, configs, switches, pairs } of clusters) {
       const outcomes = await traffic.stop();
       if (losses(outcomes).length > 0) throw new Error([...story, ...losses(outcomes)].join("\n"));
       // Lengths followed the MTU: what did not change tests nothing.
-      for (const { lengths } of outcomes) expect(lengths.length).toBeGreaterThan(1);
+      if (family === 4) for (const { lengths } of outcomes) expect(lengths.length).toBeGreaterThan(1);
       expect(await lab.brokenPaths()).toEqual([]);
       for (const node of nodes) {
         await until(
