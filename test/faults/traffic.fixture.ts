@@ -51,25 +51,25 @@ export interface Outcome {
 
 const chunk = new Uint8Array(1000).fill(0x74);
 
-/** include/uapi/linux/in.h. */
-const IPPROTO_IP = 0;
-const IP_MTU_DISCOVER = 10;
-const IP_PMTUDISC_DO = 2;
-const IP_MTU = 14;
+/** include/uapi/linux/in.h and in6.h: where a socket says what fits, and is told not to fragment; both headers, bytes. */
+const path = {
+  4: { level: 0, discover: 10, mtu: 14, headers: 28 },
+  6: { level: 41, discover: 23, mtu: 24, headers: 48 },
+} as const;
+const PMTUDISC_DO = 2;
 const EMSGSIZE = 90;
-/** IPv4 and UDP headers, bytes. */
-const headers = 28;
 /** What the receiving process cannot take at once must not count as lost on the way. Bytes. */
 const patience = 16 << 20;
 
 export interface TrafficOptions {
-  /** Datagrams are as long as the sender's path allows at the moment, and must not be fragmented. IPv4 only. */
+  /** Datagrams are as long as the sender's path allows at the moment, and must not be fragmented. */
   readonly fullSize?: boolean;
 }
 
 /** One datagram a millisecond, numbered, and one TCP stream, from one place to another. */
 class Flow {
   readonly #fullSize: boolean;
+  readonly #path: (typeof path)[4 | 6];
   readonly #pair: Pair;
   readonly #udp: readonly [number, number];
   readonly #tcp: number;
@@ -97,7 +97,8 @@ class Flow {
     // Beyond net.core.rmem_max for the machine's root only; what fewer bytes hold is enough on a machine that is not too busy.
     if (!trySetOption(receiver, SOL_SOCKET, SO_RCVBUFFORCE, patience))
       setOption(receiver, SOL_SOCKET, SO_RCVBUF, patience);
-    if (fullSize) setOption(sender, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO);
+    this.#path = path[familyOf(pair.source)];
+    if (fullSize) setOption(sender, this.#path.level, this.#path.discover, PMTUDISC_DO);
     this.#listener = open(pair.to, SOCK_STREAM);
     bindSocket(this.#listener, encodeSockaddr(pair.destination, 0));
     listenSocket(this.#listener, 1);
@@ -117,7 +118,8 @@ class Flow {
   /** The kernel says what fits, and says so anew when it changed meanwhile. */
   #sendDatagram(): void {
     for (let attempt = 0; attempt < 3; attempt++) {
-      const length = this.#fullSize ? getOption(this.#udp[0], IPPROTO_IP, IP_MTU) - headers : 4;
+      const { level, mtu, headers } = this.#path;
+      const length = this.#fullSize ? getOption(this.#udp[0], level, mtu) - headers : 4;
       const datagram = new Uint8Array(length);
       new DataView(datagram.buffer).setUint32(0, this.#sent);
       if (trySend(this.#udp[0], datagram) === -EMSGSIZE) continue;
