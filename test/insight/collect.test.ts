@@ -15,6 +15,9 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => patient?.[Symbol.asyncDispose]());
 
+/** tcpdump gives up root's rights before it reads a file, which root of a user namespace cannot: it begins without them. */
+const asNobody = ["unshare", "--user", "--map-user=65534", "--"];
+
 /** Captures while `traffic` runs in pod-a of node1. */
 async function capture(words: string, traffic: string, file = "capture.pcapng") {
   const path = join(folder, file);
@@ -28,7 +31,7 @@ async function capture(words: string, traffic: string, file = "capture.pcapng") 
   await stop();
   if (result.status !== 0) throw new Error(result.stderr);
   const read = (...options: string[]) => {
-    const { stdout, exitCode, stderr } = Bun.spawnSync(["tcpdump", "-n", "-r", path, ...options]);
+    const { stdout, exitCode, stderr } = Bun.spawnSync([...asNobody, "tcpdump", "-n", "-r", path, ...options]);
     if (exitCode !== 0) throw new Error(stderr.toString());
     return stdout
       .toString()
