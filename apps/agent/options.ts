@@ -46,7 +46,11 @@ export const agentFlags = {
   ),
   healthzIp: text("127.0.0.1", "address of /healthz, /readyz and /metrics", "IP"),
   healthzPort: number(9099, "port of /healthz, /readyz and /metrics; 0: off", [0, 65535]),
-  peerPort: number(9098, "UDP port on which agents measure each other; 0: off", [0, 65535]),
+  peerPort: number(
+    9098,
+    "port on which agents measure each other (UDP) and ask each other for twill doctor (TCP); 0: off",
+    [0, 65535],
+  ),
   allowExtensionCommands: boolean(
     false,
     "allow the backend `extension`, whose commands come from the configuration and run as root",
