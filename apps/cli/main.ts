@@ -68,7 +68,8 @@ const root: Command = {
   help: `
 Start here:
   twill lab up        a cluster on this machine, with every path checked
-  twill status        on a node: what is wrong, and what to do`,
+  twill status        on a node: how it is, and every other node as this one measures it
+  twill doctor        on a node: why pods cannot talk, and what to do`,
 };
 
 const output: Output = {
