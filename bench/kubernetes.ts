@@ -61,12 +61,12 @@ function compareTurns(
       useBridge(directory, side === theirs);
       Bun.sleepSync(configured);
       // The first pod of a turn is not counted: it shows that the runtime has changed over.
-      for (const size of [1, count]) {
-        const name = `bench-${side === ours ? "ours" : "theirs"}-${count}-${turn}-${size}`;
-        const starts = podStarts(lab, directory, size, name);
+      for (const isCounted of [false, true]) {
+        const name = `bench-${side === ours ? "ours" : "theirs"}-${count}-${turn}-${isCounted ? "counted" : "first"}`;
+        const starts = podStarts(lab, directory, isCounted ? count : 1, name);
         if (starts.address.startsWith("10.245.") !== (side === theirs))
           throw new Error(`a pod got ${starts.address}: the runtime has not changed over`);
-        if (size === count) side.push(starts);
+        if (isCounted) side.push(starts);
       }
     }
   }
