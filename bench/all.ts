@@ -40,8 +40,7 @@ export const benches = {
       "One node's agent, VXLAN, and peers that are leases in its embedded datastore: until every route, neighbour and FDB " +
       "entry is in the kernel; what one node more costs; what a restart writes when everything is in place. Read back from " +
       "the kernel, except for the writes, which the agent counts. Processor time is the kernel's count for the agent's " +
-      "process, less what it takes at rest in the same time; at rest it asks 20 other agents a second, of which none " +
-      "answers here. Memory is what no other process shares.",
+      "process; at rest it asks 20 other agents a second, of which none answers here. Memory is what no other process shares.",
     run: benchReconcile,
   },
   join: {
