@@ -119,7 +119,7 @@ async function silent(asker: Asker, node: string, { name, addresses }: KnownNode
         ...(there ? [`${answers.join(", ")} answers ping`] : [`${addresses.join(", ")}: no answer to ping`]),
       ],
       remedy: there
-        ? `start twill-agent on ${name}, or look at its log; twill doctor there`
+        ? `start twill-agent on ${name} (or update it: older ones cannot be asked), or look at its log; twill doctor there`
         : `look at the machine ${name}, its cable, and the network between`,
     },
   ];
