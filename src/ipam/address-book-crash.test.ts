@@ -44,7 +44,8 @@ test("kill -9 at any moment: every operation is there whole or not at all, and a
   try {
     let expected = new Map<string, { addresses: readonly string[]; state: string }>();
     let operations = 0;
-    for (let seed = 1; seed <= 12; seed++) {
+    // A busy machine does little in a writer's short life: then there are more lives.
+    for (let seed = 1; seed <= 12 || operations <= 200; seed++) {
       const lines = await killedWriter(path, seed);
       expect(lines[0]?.opened).toBe(expected.size);
       let underWay: string | undefined;
@@ -66,11 +67,10 @@ test("kill -9 at any moment: every operation is there whole or not at all, and a
       expect(certain(found)).toEqual(certain(expected));
       expected = found;
     }
-    expect(operations).toBeGreaterThan(200);
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
-}, 60_000);
+}, 300_000);
 
 test("a full disk: nothing is half assigned or half released, the error says what to do, and it goes on with space", () => {
   const script = join(import.meta.dir, "book-full-disk.fixture.ts");
