@@ -44,7 +44,7 @@ export class NodeFiles {
   installConflist(): void {
     const path = join(this.#options.cniConfDir, conflistName);
     this.attempt(path, () => {
-      if (writeIfChanged(path, conflist(this.#options))) this.#log.info("ready: pods can be added", { conflist: path });
+      if (writeIfChanged(path, conflist(this.#options))) this.#log.info("the CNI configuration is installed", { path });
     });
   }
 

@@ -133,6 +133,7 @@ export class Pods {
   setReady(waitingFor: readonly string[]): void {
     if (waitingFor.length === 0 && this.#notReady !== undefined) {
       this.#startsUntil = 0;
+      this.#parts.log.info("ready: pods can be added");
       rmSync(absenceNote(agentSocket(this.#parts.options.runDir)), { force: true });
     }
     this.#notReady =

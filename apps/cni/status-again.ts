@@ -9,7 +9,7 @@ import type { CniAnswer, CniCall } from "../../src/rpc/methods.ts";
  * NotReady, which takes its pods out of Services although nothing is wrong with them. More than 25 s must not pass: kubelet
  * asks every 5 s, and calls a runtime dead that has not answered for 30 s (Kubernetes 1.36, pkg/kubelet/runtime.go).
  */
-const usualPatience = 15_000;
+const usualPatience = 20_000;
 const pauseMs = 200;
 
 /** When a STATUS first found nobody. Beside the socket, in /run: a machine that has just booted waits for nobody. */

@@ -104,11 +104,11 @@ export class TestCluster {
 
   /** Nodes, the DaemonSet and what test files need besides: as it is between tests. */
   async awaitHealthy(): Promise<void> {
+    await this.kubectl("-n", "twill-system", "rollout", "status", "daemonset/twill-agent", "--timeout=180s");
     await until("every node is Ready", async () => {
       const ready = (await this.nodeObjects()).filter(isReady).map(({ metadata }) => metadata.name);
       return JSON.stringify(ready.sort()) === JSON.stringify(this.nodes);
     });
-    await this.kubectl("-n", "twill-system", "rollout", "status", "daemonset/twill-agent", "--timeout=180s");
   }
 }
 
