@@ -1,6 +1,6 @@
 import { ClusterNodes } from "../../../apps/agent/kubernetes/cluster-nodes.ts";
 import { datastoreKinds } from "../../../apps/datastore-kinds.ts";
-import { NODES } from "../../../apps/kinds.ts";
+import { NODES, SWITCH } from "../../../apps/kinds.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { systemRandom } from "../../../src/base/random.ts";
 import { decodeLease } from "../../../src/intent/flannel/lease.ts";
@@ -23,15 +23,15 @@ function startAgent(number: number): void {
   const store = new KubernetesDatastore(readKubeconfig(kubeconfig, systemClock), { kinds: datastoreKinds(observer) });
   const list = store.list.bind(store);
   store.list = (kind) => {
-    tell({ event: "list", at: Date.now() });
+    if (kind === NODES) tell({ event: "list", at: Date.now() });
     return list(kind);
   };
+  const shared = { store, clock: systemClock, random: systemRandom };
+  new Reflector({ ...shared, kind: SWITCH, decode: (value) => value });
   const reflector = new Reflector({
-    store,
+    ...shared,
     kind: NODES,
     decode: (value, name) => decodeLease(value, `node ${name}`),
-    clock: systemClock,
-    random: systemRandom,
     onState: (state) =>
       tell({ event: state === "synced" ? "synced" : "lost", at: Date.now(), nodes: reflector.objects().size }),
     onChange: (deltas) => {
