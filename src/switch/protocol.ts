@@ -69,15 +69,14 @@ function enter(own: Position | undefined, target: Target, peers: PeerPositions):
 }
 
 /**
- * By what a node sends that has not been heard all receive by the target: by what it did. One that did nothing, or slept
- * while the others dropped it, takes what another sends by, for that all receive.
+ * By what a node sends before all receive by the target: by what it did, whoever receives that, for others may be dropping
+ * anything else on its word. One that did nothing yet takes what another sends by, for that all receive.
  */
 function sendable(own: Position | undefined, target: Target, peers: PeerPositions): ConfigId {
+  if (own !== undefined) return own.sends;
   const known = [...peers.values()].filter((peer) => peer !== undefined);
-  const acceptable = (id: ConfigId): boolean => known.every((peer) => peer.accepts.includes(id));
-  if (own !== undefined && acceptable(own.sends)) return own.sends;
-  const used = known.map((peer) => peer.sends).filter((id) => target.earlier.includes(id) && acceptable(id));
-  return used[0] ?? own?.sends ?? target.id;
+  const used = known.map((peer) => peer.sends).filter((id) => target.earlier.includes(id));
+  return used.find((id) => known.every((peer) => peer.accepts.includes(id))) ?? target.id;
 }
 
 const follows = (peer: Position | undefined, { epoch }: Target): peer is Position => peer?.epoch === epoch;
