@@ -113,33 +113,41 @@ export function formatReport({ title, rows, seconds }: Report): string {
   return `\n${title} (${seconds} s)\n${lines.join("\n")}\n`;
 }
 
-/** docs/performance.md. */
-export function formatMarkdown(reports: readonly Report[], machine: string): string {
-  const line = (columns: readonly string[]) => `| ${columns.join(" | ")} |`;
-  const sections = reports.map(({ name, title, about, rows }) =>
-    [
-      `## ${title}`,
-      "",
-      about,
-      "",
-      `Repeat it with \`npm run bench -- ${name}\`.`,
-      "",
-      line(header),
-      line(header.map(() => "---")),
-      ...rows.map((row) => line(cells(row))),
-    ].join("\n"),
-  );
-  return `${introduction(machine)}\n${sections.join("\n\n")}\n`;
+/**
+ * docs/performance.md with a new report in it; those of other benchmarks stay as they were measured.
+ * @param names Of all benchmarks, in the order of their sections; sections of others are left out.
+ */
+export function withReport(page: string, report: Report, machine: string, names: readonly string[]): string {
+  const sections = new Map<string, string>();
+  for (const section of page.split(/^(?=## )/m).slice(1)) {
+    const name = /^Repeat it with `npm run bench -- (\S+)`/m.exec(section)?.[1];
+    if (name !== undefined) sections.set(name, section.trimEnd());
+  }
+  sections.set(report.name, formatSection(report, machine));
+  return `${introduction}\n${names.flatMap((name) => sections.get(name) ?? []).join("\n\n")}\n`;
 }
 
-const introduction = (machine: string): string => `# Performance
+function formatSection({ name, title, about, rows, seconds }: Report, machine: string): string {
+  const line = (columns: readonly string[]) => `| ${columns.join(" | ")} |`;
+  return [
+    `## ${title}`,
+    "",
+    about,
+    "",
+    `Repeat it with \`npm run bench -- ${name}\` (${seconds} s). Measured on ${machine}.`,
+    "",
+    line(header),
+    line(header.map(() => "---")),
+    ...rows.map((row) => line(cells(row))),
+  ].join("\n");
+}
 
-Written by \`npm run bench -- --write\`, as root. Do not edit.
+const introduction = `# Performance
+
+Written by \`npm run bench -- --write\`, as root; \`npm run bench -- NAME --write\` renews one part. Do not edit.
 
 Numbers of different machines, or of one machine at different hours, cannot be compared. What is compared here was measured
 in one run, both sides in turns, and the ratio is the median of the ratios of neighbours (± half the distance between their
 quartiles), so that noise which hits both cancels out. p50 and p99 are each side's own. A ratio outside of its goal, but by
 less than the median of so many turns is uncertain (95 %), is called undecided: the machine was not quiet enough.
-
-Measured on ${machine}.
 `;

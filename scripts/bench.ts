@@ -1,15 +1,15 @@
 /**
  * `npm run bench`: everything that is measured, as ratios within one run. `npm run bench -- cni` runs one of them,
- * `--write` keeps the result in docs/performance.md, `--quick` takes a fifth of the rounds, `--programs FOLDER` measures
+ * `--write` keeps its result in docs/performance.md, `--quick` takes a fifth of the rounds, `--programs FOLDER` measures
  * programs built elsewhere.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type BenchName, benches } from "../bench/all.ts";
 import { machineFacts } from "../bench/machine.ts";
-import { formatMarkdown, formatReport, type Report } from "../bench/report.ts";
+import { formatReport, type Report, withReport } from "../bench/report.ts";
 import { build, distribution, isCurrent, root } from "./build.ts";
 import { installPackages } from "./packages.ts";
 
@@ -46,7 +46,6 @@ async function main(): Promise<void> {
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(130));
 
-  const reports: Report[] = [];
   for (const name of names) {
     const own = join(folder, name);
     mkdirSync(own);
@@ -57,11 +56,17 @@ async function main(): Promise<void> {
     if (process.stderr.isTTY) progress("");
     const report = { name, title, about, rows, seconds: Math.round((performance.now() - started) / 1000) };
     process.stdout.write(`${formatReport(report)}\n`);
-    reports.push(report);
+    const facts = machineFacts();
+    process.stdout.write(`${facts}\n`);
+    if (values.write) keep(report, facts);
   }
-  const facts = machineFacts();
-  process.stdout.write(`${facts}\n`);
-  if (values.write) writeFileSync(join(root, "docs/performance.md"), formatMarkdown(reports, facts));
+}
+
+/** At once: the next one may take an hour, and fail. */
+function keep(report: Report, facts: string): void {
+  const path = join(root, "docs/performance.md");
+  const page = existsSync(path) ? readFileSync(path, "utf8") : "";
+  writeFileSync(path, withReport(page, report, facts, Object.keys(benches)));
 }
 
 try {
