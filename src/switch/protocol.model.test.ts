@@ -183,9 +183,9 @@ class Model {
   #retarget(machine: Machine): void {
     const before = this.targets[machine.targetsSeen - 1];
     // Compare-and-swap: who does not know the newest loses.
-    if (machine.agent === "killed" || before === undefined || before !== this.targets.at(-1)) return;
+    if (machine.agent === "killed" || !machine.synced || before !== this.targets.at(-1)) return;
     const id = `c${this.#random.below(4)}`;
-    if (id !== before.id) this.targets.push(targetAfter(before, id, this.#seen(machine)));
+    if (before !== undefined && id !== before.id) this.targets.push(targetAfter(before, id, this.#seen(machine)));
   }
 
   #powerOff(machine: Machine): void {
