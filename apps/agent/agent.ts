@@ -101,6 +101,7 @@ export class Agent {
   readonly #timer: ReturnType<typeof setInterval>;
   #dirty = false;
   #stopped = false;
+  #remembers: "nothing yet" | "soon" | "yes" = "nothing yet";
   #sendsBy: ConfigId | undefined;
   #waitingFor: readonly string[] = ["the first look at the cluster"];
   /** The kernel would refuse one write after the other; this says why, once. */
@@ -304,6 +305,7 @@ export class Agent {
     if (inForce !== undefined) this.#advance(inForce, waiting);
     else if (preview !== undefined) this.#join(preview, waiting);
     else waiting.push(`a valid network configuration from ${this.#source.name}`);
+    if (waiting.length === 0) this.#remember(waiting);
     this.#waitingFor = waiting;
     this.#parts.pods.setReady(waiting);
     if (waiting.length === 0) this.#files.installConflist();
@@ -312,6 +314,19 @@ export class Agent {
       problems: this.problems.filter(({ subject }) => !this.#isOthers(subject)),
       subnets: this.#local.subnets.subnets,
       backend: (inForce?.sends ?? preview)?.backend.type,
+    });
+  }
+
+  /** An agent that was ready once can start without its datastore, however soon that is: what it knows is on the disk first. */
+  #remember(waiting: string[]): void {
+    if (this.#remembers === "yes") return;
+    waiting.push("what the agent knows to be kept on the disk");
+    if (this.#remembers === "soon") return;
+    this.#remembers = "soon";
+    // It ends also where the disk is full, which is logged: pods are worth more than a restart to come.
+    void Promise.all(this.#caches.map((cache) => cache.flush())).then(() => {
+      this.#remembers = "yes";
+      this.#mark();
     });
   }
 
