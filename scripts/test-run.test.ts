@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { judge } from "./test-report.ts";
-import { runTests } from "./test-run.ts";
+import { runGroups, runTests } from "./test-run.ts";
 
 /** Test files for the Bun that runs this one. */
 const files = {
@@ -55,7 +55,7 @@ async function withFiles(work: (folder: string) => Promise<void>): Promise<void>
 }
 
 const runIn = (folder: string, names: readonly (keyof typeof files)[], flags: readonly string[] = []) =>
-  runTests(names, { folder, flags, environment: {}, quiet: true });
+  runTests(names, { folder, flags, environment: {}, output: "ignore" });
 
 test("Bun's own report, by file: passed, failed by name, and what it does not report at all", async () => {
   await withFiles(async (folder) => {
@@ -82,6 +82,18 @@ test("a run that goes well, and flags for Bun", async () => {
       "sub/bad.test.ts": { passed: 1, failed: [] },
       "empty.test.ts": { passed: 0, failed: [] },
     });
+  });
+});
+
+test("groups run at the same time: one that dies leaves the others' results", async () => {
+  await withFiles(async (folder) => {
+    const groups = [["good.test.ts"], ["dies.test.ts"], ["sub/bad.test.ts"]];
+    const results = await runGroups(groups, { folder, flags: [], environment: {}, output: "ignore" });
+    expect([...results].map(([file, { passed, failed }]) => [file, passed, failed.length])).toEqual([
+      ["good.test.ts", 1, 0],
+      ["dies.test.ts", 0, 1],
+      ["sub/bad.test.ts", 1, 2],
+    ]);
   });
 });
 

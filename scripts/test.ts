@@ -12,7 +12,7 @@ import { build, isCurrent, root } from "./build.ts";
 import { prepareCluster } from "./cluster/prepare.ts";
 import { installPackages } from "./packages.ts";
 import { type FileResult, judge, unreported } from "./test-report.ts";
-import { runTests, type TestRun } from "./test-run.ts";
+import { runGroups, runTests, type TestRun } from "./test-run.ts";
 
 const wanted = process.argv.slice(2).filter((argument) => argument !== "--cluster");
 const cluster = process.argv.includes("--cluster");
@@ -57,7 +57,7 @@ const run: TestRun = {
   flags: ["--timeout", "60000", ...flags],
   environment: { PATH: `${process.env.PATH}:/usr/sbin:/sbin`, TWILL_ROOT: root, TWILL_DIST: join(root, "dist") },
 };
-const first = await runTests(files, run);
+const first = await runGroups(cluster ? [files] : inGroups(files), run);
 // What fails once and passes alone is a fault in the test, or in what it shares with others: said loudly, for it must be
 // mended, but no reason to believe that the product is broken.
 const alone = new Map<string, FileResult>();
@@ -70,6 +70,16 @@ const { passed, failed, flaky } = judge(first, alone);
 for (const line of flaky) process.stdout.write(`${line}\n`);
 process.stdout.write(`${Math.round((performance.now() - started) / 1000)} s\n${passed} passed, ${failed} failed\n`);
 process.exit(failed === 0 && passed > 0 ? 0 : 1);
+
+/** Labs on the one hand, in two halves, and everything else on the other: each takes minutes, and most of it is waiting. */
+function inGroups(files: readonly string[]): string[][] {
+  const folders = ["test/insight/", "test/", ""];
+  const groups = Map.groupBy(files, (file) => folders.find((folder) => file.startsWith(folder)) ?? "");
+  return folders.flatMap((folder) => {
+    const group = groups.get(folder);
+    return group === undefined ? [] : [group];
+  });
+}
 
 /** Of the folders, or those whose path contains a pattern. */
 function testFiles(patterns: readonly string[]): string[] {
