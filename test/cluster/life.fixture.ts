@@ -1,8 +1,9 @@
-import { expect, setDefaultTimeout, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { type TestCluster, testCluster, until } from "./cluster.fixture.ts";
 import { type Summary, Traffic } from "./traffic.fixture.ts";
 
-setDefaultTimeout(900_000);
+/** Milliseconds. Given to each test: a default would hold in the first of the files only that import this. */
+const patience = 900_000;
 
 /** A pod's interface as an agent has it in its books (`twill get endpoints -o json`). */
 export interface EndpointRow {
@@ -17,7 +18,7 @@ export interface EndpointRow {
  * anything is not so, what the person on call would want to see is printed.
  */
 export function life(name: string, body: (cluster: TestCluster) => Promise<void>): void {
-  test(name, async () => {
+  const run = async () => {
     const cluster = await testCluster();
     const started = performance.now();
     try {
@@ -29,7 +30,8 @@ export function life(name: string, body: (cluster: TestCluster) => Promise<void>
       throw error;
     }
     say(`${name}: ${Math.round((performance.now() - started) / 1000)} s`);
-  });
+  };
+  test(name, run, patience);
 }
 
 const say = (line: string) => process.stderr.write(`cluster: ${line}\n`);
