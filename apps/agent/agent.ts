@@ -22,13 +22,12 @@ import type { ChangeStatus } from "../../src/model/status.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
 import { configPlace } from "../../src/store/kubernetes/url.ts";
 import { Reflector } from "../../src/store/reflector.ts";
-import { SnapshotFile } from "../../src/store/snapshot.ts";
 import { NODES } from "../kinds.ts";
 import { Advertiser } from "./advertiser.ts";
+import { Caches } from "./caches.ts";
 import { missingCapabilities } from "./capabilities.ts";
 import { Dataplane } from "./dataplane.ts";
 import { ExtensionRunner } from "./extension-runner.ts";
-import { makeFolder } from "./files.ts";
 import { FirewallWatch } from "./firewall-watch.ts";
 import type { KubernetesNode } from "./kubernetes/kubernetes-node.ts";
 import { LocalNodeFinder } from "./local-node.ts";
@@ -97,11 +96,10 @@ export class Agent {
   readonly #files: NodeFiles;
   readonly #health: StoreHealth;
   readonly #extension: ExtensionRunner | undefined;
-  readonly #caches: readonly SnapshotFile[];
+  readonly #caches: Caches;
   readonly #timer: ReturnType<typeof setInterval>;
   #dirty = false;
   #stopped = false;
-  #remembers: "nothing yet" | "soon" | "yes" = "nothing yet";
   #sendsBy: ConfigId | undefined;
   #waitingFor: readonly string[] = ["the first look at the cluster"];
   /** The kernel would refuse one write after the other; this says why, once. */
@@ -115,13 +113,7 @@ export class Agent {
     this.#health = new StoreHealth(clock, log);
     this.#files = new NodeFiles(options, log);
     this.#underlay = new UnderlayFinder({ rtnl: parts.rtnl, ethtool: parts.ethtool, sysctls }, options, log);
-    const cache = (kind: string, delay?: { readonly quiet: number }) =>
-      new SnapshotFile(join(options.stateDir, "cache", `${kind}.snapshot`), { clock, log, ...delay });
-    makeFolder(join(options.stateDir, "cache"), 0o700);
-    // The configuration is kept at once: it changes rarely, and the last good one is needed when the next is not.
-    const [nodesCache, configCache] = [cache("nodes"), cache("config", { quiet: 0 })];
-    const switchCache = cache("switch", { quiet: 0 });
-    this.#caches = [nodesCache, configCache, switchCache];
+    this.#caches = new Caches({ stateDir: options.stateDir, clock, log, onKept: update });
 
     const place = configPlace(options.datastore);
     const named = place === undefined ? {} : { name: place };
@@ -135,7 +127,7 @@ export class Agent {
     };
     this.#source =
       options.netConfigPath === undefined
-        ? storedNetwork(store, configCache, sourceOptions)
+        ? storedNetwork(store, this.#caches.config, sourceOptions)
         : new FileNetwork(options.netConfigPath, join(options.stateDir, "net-conf.last-good.json"), sourceOptions);
     this.#nodes = new Reflector<Lease>({
       store,
@@ -144,7 +136,7 @@ export class Agent {
       clock,
       random,
       log,
-      cache: nodesCache,
+      cache: this.#caches.nodes,
       onChange: (deltas) => {
         for (const { name } of deltas) {
           this.#compiler.mark(name);
@@ -167,7 +159,7 @@ export class Agent {
       boot: readFileSync(options.bootIdFile, "utf8").trim(),
       file: new PositionFile(join(options.stateDir, "position.json"), options.allowExtensionCommands),
       allowExtension: options.allowExtensionCommands,
-      cache: switchCache,
+      cache: this.#caches.switch,
       openPresence: openPresenceSocket,
       clock,
       random,
@@ -280,7 +272,7 @@ export class Agent {
     this.#advertiser.stop();
     this.#parts.kubernetes?.stop();
     await Promise.all([this.#nodes.close(), this.#source.close(), this.#switcher.stop(), this.#extension?.idle()]);
-    await Promise.all(this.#caches.map((cache) => cache.flush()));
+    await this.#caches.flush();
     await this.#parts.store.close();
   }
 
@@ -305,7 +297,7 @@ export class Agent {
     if (inForce !== undefined) this.#advance(inForce, waiting);
     else if (preview !== undefined) this.#join(preview, waiting);
     else waiting.push(`a valid network configuration from ${this.#source.name}`);
-    if (waiting.length === 0) this.#remember(waiting);
+    if (waiting.length === 0 && !this.#caches.areKept()) waiting.push("what the agent knows to be kept on the disk");
     this.#waitingFor = waiting;
     this.#parts.pods.setReady(waiting);
     if (waiting.length === 0) this.#files.installConflist();
@@ -314,19 +306,6 @@ export class Agent {
       problems: this.problems.filter(({ subject }) => !this.#isOthers(subject)),
       subnets: this.#local.subnets.subnets,
       backend: (inForce?.sends ?? preview)?.backend.type,
-    });
-  }
-
-  /** An agent that was ready once can start without its datastore, however soon that is: what it knows is on the disk first. */
-  #remember(waiting: string[]): void {
-    if (this.#remembers === "yes") return;
-    waiting.push("what the agent knows to be kept on the disk");
-    if (this.#remembers === "soon") return;
-    this.#remembers = "soon";
-    // It ends also where the disk is full, which is logged: pods are worth more than a restart to come.
-    void Promise.all(this.#caches.map((cache) => cache.flush())).then(() => {
-      this.#remembers = "yes";
-      this.#mark();
     });
   }
 
