@@ -92,6 +92,8 @@ const needs: Readonly<Record<string, () => Promise<unknown>>> = {
   "update configmaps/twill-switch": async () => {
     await cluster.api.patch(CONFIG_MAPS, { name: "twill-switch", namespace: system }, { data: null });
     await store.create("switch", "target", new TextEncoder().encode("{}"));
+    // Other files' agents work by it.
+    await cluster.api.patch(CONFIG_MAPS, { name: "twill-switch", namespace: system }, { data: null });
   },
   "get secrets/twill-peers": () => store.get("secrets", "peer-key"),
   "update secrets/twill-peers": async () => {
