@@ -9,6 +9,7 @@ import { EM_AARCH64 } from "../../src/wire/elf.ts";
 import { isReady, type TestCluster, testCluster, until } from "./cluster.fixture.ts";
 import { builtProgram } from "./cnitool.fixture.ts";
 import { idlePod } from "./multus.fixture.ts";
+import { removeStayingPods } from "./traffic.fixture.ts";
 
 setDefaultTimeout(300_000);
 
@@ -124,6 +125,7 @@ describe("taken off a cluster", () => {
   }, 600_000);
 
   test("kubectl delete -f and twill uninstall leave a node's kernel as it boots, and no file of ours", async () => {
+    await removeStayingPods(cluster); // of the files before
     const pod = idlePod("passing-by", node, {});
     await cluster.apply(pod);
     await cluster.kubectl("wait", "--for=condition=Ready", "pod/passing-by", "--timeout=180s");

@@ -30,6 +30,12 @@ export async function stayingPods(cluster: TestCluster): Promise<readonly PodObj
   return await cluster.pods("-l", "role=stay");
 }
 
+/** For a node that is to be without pods. */
+export async function removeStayingPods(cluster: TestCluster): Promise<void> {
+  await cluster.remove(...staying);
+  await until("the pods that stayed are gone", async () => (await cluster.pods("-l", "role=stay")).length === 0);
+}
+
 interface Talker {
   readonly pod: string;
   readonly child: ReturnType<TestCluster["spawn"]>;
