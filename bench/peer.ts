@@ -29,6 +29,8 @@ export const leaseOf = (peer: number): Uint8Array =>
     subnets: [parsePrefix(`${subnetOf(peer)}/24`)],
     addresses: [parseAddress(hostOf(peer))],
     backendType: "vxlan",
+    // Most of them are asked at any time, and none answers.
+    peerPort: 9098,
     backendData: { 4: { VNI: 1, VtepMAC: macOf(peer) } },
   });
 

@@ -1,14 +1,11 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Address, parseAddress } from "../src/base/address.ts";
-import { parsePrefix } from "../src/base/prefix.ts";
-import { encodeLease } from "../src/intent/flannel/lease.ts";
 import type { Rtnl } from "../src/kernel/rtnl.ts";
 import { openRtnl } from "../src/kernel/rtnl-socket.ts";
-import { TWILL_ROUTE_PROTOCOL } from "../src/objects/route.ts";
 import type { Datastore } from "../src/store/datastore.ts";
 import { openDatastore } from "../src/store/open.ts";
 import { AgentNode } from "./agent-node.ts";
+import { isRouted, kernelEntries, leaseOf, nameOf, networkOfPeers } from "./peer.ts";
 import type { Figure } from "./report.ts";
 import type { Bench } from "./run.ts";
 import { summarize } from "./statistics.ts";
@@ -17,8 +14,6 @@ const sizes = [0, 1_000, 5_000];
 const changes = 20;
 /** Milliseconds after which nothing is left to do: memory is given back 5 s after the start. */
 const settledAfter = 8_000;
-/** The agent's own subnet comes from behind those that the peers have. */
-const network = { Network: "10.0.0.0/8", SubnetLen: 24, SubnetMin: "10.200.0.0", Backend: { Type: "vxlan" } };
 const metricsUrl = "http://127.0.0.1:9099/metrics";
 
 /**
@@ -31,11 +26,11 @@ export async function benchReconcile({ programs, folder, progress }: Bench): Pro
     progress(`${peers} peers: writing their leases`);
     const own = join(folder, String(peers));
     mkdirSync(own);
-    const node = new AgentNode(programs, own, network);
+    const node = new AgentNode(programs, own, networkOfPeers);
     const store = await openDatastore(node.datastore);
     const rtnl = openRtnl({ netns: node.netns.fd });
     try {
-      await Promise.all(Array.from({ length: peers }, (_, peer) => store.create("nodes", nameOf(peer), lease(peer))));
+      await Promise.all(Array.from({ length: peers }, (_, peer) => store.create("nodes", nameOf(peer), leaseOf(peer))));
       progress(`${peers} peers: measuring`);
       for (const [what, value, reached] of await measure(node, store, rtnl, peers))
         rows.push({ what: `${peers} peers: ${what}`, value, ...(reached === undefined ? {} : { reached }) });
@@ -74,7 +69,7 @@ async function measure(node: AgentNode, store: Datastore, rtnl: Rtnl, peers: num
   let next = peers;
   const addPeer = async (): Promise<void> => {
     const peer = next++;
-    await store.create("nodes", nameOf(peer), lease(peer));
+    await store.create("nodes", nameOf(peer), leaseOf(peer));
     const written = performance.now();
     await until(() => isRouted(rtnl, peer), 10_000);
     times.push(performance.now() - written);
@@ -115,9 +110,9 @@ interface Spent {
 }
 
 async function processorDuring(node: AgentNode, work: () => Promise<void>): Promise<Spent> {
-  const [processor, started] = [node.processor(), performance.now()];
+  const [processor, started] = [node.processorInAll(), performance.now()];
   await work();
-  return { processor: node.processor() - processor, elapsed: performance.now() - started };
+  return { processor: node.processorInAll() - processor, elapsed: performance.now() - started };
 }
 
 const perSecond = ({ processor, elapsed }: Spent): number => (processor / elapsed) * 1000;
@@ -125,28 +120,6 @@ const perSecond = ({ processor, elapsed }: Spent): number => (processor / elapse
 const writesOfOnePeer = 3;
 
 const milliseconds = (value: number): string => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
-const nameOf = (peer: number): string => `peer-${peer}`;
-const high = (peer: number): number => Math.floor(peer / 256);
-const low = (peer: number): number => peer % 256;
-const podOf = (peer: number): Address => parseAddress(`10.${high(peer)}.${low(peer)}.2`);
-
-function lease(peer: number): Uint8Array {
-  const hex = (value: number) => value.toString(16).padStart(2, "0");
-  return encodeLease({
-    node: nameOf(peer),
-    subnets: [parsePrefix(`10.${high(peer)}.${low(peer)}.0/24`)],
-    addresses: [parseAddress(`172.16.${high(peer)}.${low(peer)}`)],
-    backendType: "vxlan",
-    // Most of them are asked at any time, and none answers.
-    peerPort: 9098,
-    backendData: { 4: { VNI: 1, VtepMAC: `0e:00:00:00:${hex(high(peer))}:${hex(low(peer))}` } },
-  });
-}
-
-function isRouted(rtnl: Rtnl, peer: number): boolean {
-  const device = rtnl.link("flannel.1")?.index;
-  return device !== undefined && rtnl.routeTo(podOf(peer)).device === device;
-}
 
 async function until(holds: () => boolean, patience: number): Promise<void> {
   const deadline = performance.now() + patience;
@@ -154,16 +127,6 @@ async function until(holds: () => boolean, patience: number): Promise<void> {
     if (performance.now() > deadline) throw new Error(`the kernel is not as it should be after ${patience / 1000} s`);
     await Bun.sleep(1);
   }
-}
-
-/** Routes, neighbours and FDB entries of the peers. */
-function kernelEntries(rtnl: Rtnl): number[] {
-  const device = rtnl.link("flannel.1")?.index ?? 0;
-  return [
-    rtnl.routes({ device }).filter(({ protocol }) => protocol === TWILL_ROUTE_PROTOCOL).length,
-    rtnl.neighbours({ device }).filter(({ state }) => state === "permanent").length,
-    rtnl.fdb({ device }).filter(({ mac }) => mac.startsWith("0e:00:00:00:")).length,
-  ];
 }
 
 /** What the agent asked of the kernel since it runs, by operation. */
