@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { type TestCluster, testCluster, until } from "./cluster.fixture.ts";
 import { type Summary, Traffic } from "./traffic.fixture.ts";
 
@@ -94,6 +96,9 @@ async function differenceOn(cluster: TestCluster, node: string): Promise<string>
   return `Kubernetes has [${wanted}], the agent [${booked}], the kernel ${JSON.stringify(kernel)}`;
 }
 
+const conditions =
+  'jsonpath={range .items[*]}{.metadata.name}{range .status.conditions[*]}{"  "}{.type}={.status} {.message}{"\\n"}{end}{end}';
+
 /** As much as fits a screen or two. */
 async function report(cluster: TestCluster, name: string): Promise<void> {
   say(`--- what there is after "${name}" failed`);
@@ -103,6 +108,7 @@ async function report(cluster: TestCluster, name: string): Promise<void> {
   };
   const kubectl = ["exec", "control", "--", "kubectl"];
   await show("nodes and pods", ...kubectl, "get", "nodes,pods", "-A", "-o", "wide");
+  await show("conditions", ...kubectl, "get", "nodes", "-o", conditions);
   await show("events", ...kubectl, "get", "events", "-A", "--sort-by=.lastTimestamp");
   await show(
     "agents",
@@ -137,5 +143,7 @@ async function report(cluster: TestCluster, name: string): Promise<void> {
       "-c",
       "ip -br addr; ip route; bridge fdb show | grep -v permanent.self",
     );
+    const kubelet = readFileSync(join(cluster.directory, "nodes", node, "kubelet.log"), "utf8");
+    say(`--- kubelet of ${node}\n${kubelet.slice(-12_000)}`);
   }
 }
