@@ -1,12 +1,18 @@
 import type { Connection, ConnectionTuple } from "../objects/conntrack.ts";
-import { decodeConnection, deleteConnection, dumpConnections, getConnection } from "../wire/conntrack/connection.ts";
+import {
+  decodeConnection,
+  deleteConnection,
+  dumpConnections,
+  getConnection,
+  setConnectionLabels,
+} from "../wire/conntrack/connection.ts";
 import { type NetlinkRequest, NLM_F_ACK } from "../wire/netlink/message.ts";
-import type { ConnectionFilter, Conntrack, ConntrackCounters } from "./conntrack.ts";
-import { ENOENT } from "./errno.ts";
+import type { ConnectionFilter, Conntrack, ConntrackCounters, LabelChange, LabelOutcome } from "./conntrack.ts";
+import { ENOENT, ENOSPC } from "./errno.ts";
 import { acknowledgementError, NETLINK_NETFILTER, type NetlinkResult, NetlinkSocket } from "./netlink-socket.ts";
 
-/** Deletions in one send: each is acknowledged, and acknowledgements must fit into the receive buffer. */
-const deletionsPerSend = 128;
+/** Changes in one send: each is acknowledged, and acknowledgements must fit into the receive buffer. */
+const changesPerSend = 128;
 
 /**
  * Connection tracking of the calling thread's namespace, or of the one that `netns` (descriptor) shows; the socket stays
@@ -20,13 +26,14 @@ class ConntrackSocket implements Conntrack {
   readonly #socket: NetlinkSocket;
   #dumps = 0;
   #deleted = 0;
+  #labelled = 0;
 
   constructor(socket: NetlinkSocket) {
     this.#socket = socket;
   }
 
   get counters(): ConntrackCounters {
-    return { dumps: this.#dumps, deleted: this.#deleted };
+    return { dumps: this.#dumps, deleted: this.#deleted, labelled: this.#labelled };
   }
 
   /** A connection that comes or goes during the dump may be missed; one that stays is reported (the kernel walks its hash). */
@@ -56,8 +63,8 @@ class ConntrackSocket implements Conntrack {
   deleteWhere(matches: (connection: Connection) => boolean, filter?: ConnectionFilter): number {
     const found = this.connections(filter).filter(matches);
     let deleted = 0;
-    for (let at = 0; at < found.length; at += deletionsPerSend) {
-      deleted += this.#delete(found.slice(at, at + deletionsPerSend));
+    for (let at = 0; at < found.length; at += changesPerSend) {
+      deleted += this.#delete(found.slice(at, at + changesPerSend));
     }
     return deleted;
   }
@@ -74,6 +81,23 @@ class ConntrackSocket implements Conntrack {
     return deleted;
   }
 
+  setLabels(changes: readonly LabelChange[]): LabelOutcome[] {
+    const outcomes: LabelOutcome[] = [];
+    for (let at = 0; at < changes.length; at += changesPerSend) {
+      const some = changes.slice(at, at + changesPerSend);
+      const requests = some.map(({ connection: { original, zone }, value, mask }) =>
+        setConnectionLabels(original, zone, value, mask),
+      );
+      for (const [index, result] of this.#request(requests).entries()) {
+        const outcome = labelOutcomes[result.error?.errno ?? 0];
+        if (outcome === undefined) throwUnlessDone(result, "label connection", some[index]?.connection.original);
+        else outcomes.push(outcome);
+      }
+    }
+    this.#labelled += outcomes.filter((outcome) => outcome === "set").length;
+    return outcomes;
+  }
+
   #request(requests: readonly NetlinkRequest[]): NetlinkResult[] {
     return this.#socket.request(requests.map((request) => ({ ...request, flags: request.flags | NLM_F_ACK })));
   }
@@ -82,6 +106,8 @@ class ConntrackSocket implements Conntrack {
     this.#socket.close();
   }
 }
+
+const labelOutcomes: Readonly<Record<number, LabelOutcome>> = { 0: "set", [ENOENT]: "gone", [ENOSPC]: "no-room" };
 
 function throwUnlessDone(
   result: NetlinkResult | undefined,

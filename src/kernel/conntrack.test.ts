@@ -100,8 +100,8 @@ function connection(family: 4 | 6, protocol: number, more: Partial<Connection> =
 const sample = [
   connection(4, 1),
   connection(6, 58),
-  connection(4, 17, { mark: 0x107 }),
-  connection(6, 17, { mark: 0x107 }),
+  connection(4, 17, { mark: 0x107, labels: [2, 256, 0, 0] }),
+  connection(6, 17, { mark: 0x107, labels: [2, 256, 0, 0] }),
   connection(4, 6),
 ];
 
@@ -137,6 +137,62 @@ describe.each(Object.entries(machines))("%s", (_, machine) => {
     // A late segment makes the kernel take up the TCP connection again.
     expect(conntrack.connections().filter(({ original }) => original.protocol !== 6)).toEqual([]);
   });
+});
+
+describe.each(Object.entries(machines))("labels: %s", (_, machine) => {
+  const cut = { value: [0, 0, 1, 0], mask: [0, 0, 1, 0] } as const;
+
+  test("bits of the mask change, the others stay", () => {
+    const conntrack = machine();
+    const udp = conntrack.connections().filter(({ original }) => original.protocol === 17);
+    expect(conntrack.setLabels(udp.map((connection) => ({ connection, ...cut })))).toEqual(["set", "set"]);
+    const labels = () => udp.map(({ original }) => conntrack.connection(original)?.labels);
+    expect(labels()).toEqual([
+      [2, 256, 1, 0],
+      [2, 256, 1, 0],
+    ]);
+    // Bits beyond the mask are not turned over.
+    const more = { value: [0xffff_ffff, 0, 0, 7], mask: [0, 0, 1, 5] } as const;
+    conntrack.setLabels(udp.map((connection) => ({ connection, ...more })));
+    expect(labels()).toEqual([
+      [2, 256, 0, 5],
+      [2, 256, 0, 5],
+    ]);
+    expect(conntrack.counters.labelled).toBe(4);
+  });
+
+  test("one that has gone is told", () => {
+    const conntrack = machine();
+    const [udp] = conntrack.connections().filter(({ original }) => original.protocol === 17);
+    if (udp === undefined) throw new Error("not tracked");
+    conntrack.delete(udp);
+    expect(conntrack.setLabels([{ connection: udp, ...cut }])).toEqual(["gone"]);
+    expect(conntrack.setLabels([])).toEqual([]);
+    expect(conntrack.counters.labelled).toBe(0);
+  });
+});
+
+test("a connection from before the first rule with labels has no room for one", () => {
+  const netns = testNetns();
+  const nft = openNft({ netns: netns.fd });
+  onTestFinished(() => nft.close());
+  const at = { family: "inet", table: "t" } as const;
+  // Tracked, and no word of labels.
+  nft.transaction([
+    { op: "table.add", table: { family: "inet", name: "t" } },
+    {
+      op: "chain.add",
+      chain: { ...at, name: "c", base: { type: "filter", hook: "output", priority: 0, policy: "accept" } },
+    },
+    { op: "rule.add", rule: { ...at, chain: "c", expressions: [{ type: "ct", key: "state", to: 0 }] } },
+  ]);
+  netns.run("bash", "-c", "echo x > /dev/udp/127.0.0.1/5000");
+  const conntrack = openConntrack({ netns: netns.fd });
+  onTestFinished(() => conntrack.close());
+  const [connection] = conntrack.connections({ family: 4 });
+  if (connection === undefined) throw new Error("not tracked");
+  const labelled = { value: [0, 0, 1, 0], mask: [0, 0, 1, 0] } as const;
+  expect(conntrack.setLabels([{ connection, ...labelled }])).toEqual(["no-room"]);
 });
 
 test("what the kernel tells of a connection: NAT-free tuples, counters, times, mark, labels, TCP state", () => {

@@ -1,6 +1,6 @@
 import type { Family } from "../base/address.ts";
 import type { Connection, ConnectionTuple } from "../objects/conntrack.ts";
-import type { ConnectionMark } from "../wire/conntrack/connection.ts";
+import type { ConnectionMark, LabelWords } from "../wire/conntrack/connection.ts";
 
 /** Connection tracking of one network namespace. Synchronous; implemented by the kernel's socket and by a fake. */
 export interface Conntrack {
@@ -12,9 +12,24 @@ export interface Conntrack {
    * Deletes what `matches` picks from the table, one by one: the kernel's own flush took both families before 5.19. @returns how many; those that ended by themselves meanwhile do not count.
    */
   deleteWhere(matches: (connection: Connection) => boolean, filter?: ConnectionFilter): number;
+  /**
+   * Changes labels, one outcome for each change. A connection that took the tuple of one that has gone since it was read is not told apart
+   * (the kernel does not look at the id here): read and set without an await between.
+   */
+  setLabels(changes: readonly LabelChange[]): LabelOutcome[];
   readonly counters: ConntrackCounters;
   close(): void;
 }
+
+/** Bits of `mask` become those of `value`; the others stay. */
+export interface LabelChange {
+  readonly connection: Pick<Connection, "original" | "zone">;
+  readonly value: LabelWords;
+  readonly mask: LabelWords;
+}
+
+/** "no-room": the connection began before any rule of its namespace asked for labels, and will never have one. */
+export type LabelOutcome = "set" | "gone" | "no-room";
 
 /** Applied by the kernel. */
 export interface ConnectionFilter {
@@ -25,4 +40,5 @@ export interface ConnectionFilter {
 export interface ConntrackCounters {
   readonly dumps: number;
   readonly deleted: number;
+  readonly labelled: number;
 }

@@ -1,5 +1,5 @@
 import type { Connection, ConnectionTuple } from "../objects/conntrack.ts";
-import type { ConnectionFilter, Conntrack, ConntrackCounters } from "./conntrack.ts";
+import type { ConnectionFilter, Conntrack, ConntrackCounters, LabelChange, LabelOutcome } from "./conntrack.ts";
 
 /** Connection tracking in memory. */
 export class FakeConntrack implements Conntrack {
@@ -7,9 +7,10 @@ export class FakeConntrack implements Conntrack {
   readonly table: Connection[] = [];
   #dumps = 0;
   #deleted = 0;
+  #labelled = 0;
 
   get counters(): ConntrackCounters {
-    return { dumps: this.#dumps, deleted: this.#deleted };
+    return { dumps: this.#dumps, deleted: this.#deleted, labelled: this.#labelled };
   }
 
   connections({ family, mark }: ConnectionFilter = {}): Connection[] {
@@ -42,6 +43,21 @@ export class FakeConntrack implements Conntrack {
     return this.connections(filter)
       .filter(matches)
       .filter((connection) => this.delete(connection)).length;
+  }
+
+  setLabels(changes: readonly LabelChange[]): LabelOutcome[] {
+    return changes.map(({ connection: { original, zone }, value, mask }) => {
+      const at = this.table.findIndex((found) => found.zone === zone && Bun.deepEquals(found.original, original));
+      const found = this.table[at];
+      if (found === undefined) return "gone";
+      if (found.labels === undefined) return "no-room";
+      const labels = found.labels.map(
+        (word, index) => ((word & ~(mask[index] ?? 0)) | ((value[index] ?? 0) & (mask[index] ?? 0))) >>> 0,
+      );
+      this.table[at] = { ...found, labels };
+      this.#labelled++;
+      return "set";
+    });
   }
 
   close(): void {}

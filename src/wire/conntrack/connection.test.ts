@@ -10,6 +10,7 @@ import {
   deleteConnection,
   dumpConnections,
   encodeConnection,
+  setConnectionLabels,
 } from "./connection.ts";
 
 const seed = Number(process.env.FUZZ_SEED ?? 1);
@@ -92,6 +93,12 @@ test("requests", () => {
   const tuple = { source: four, destination: four, protocol: 6, sourcePort: 1, destinationPort: 2 };
   expect(deleteConnection(tuple, 3, 4)).toMatchObject({ type: 0x102 });
   // ZONE (18) u16, ID (12) u32
+  // LABELS (22) and LABELS_MASK (23), 16 bytes each, words as they stand in memory; no bit beyond the mask
+  const labelled = setConnectionLabels(tuple, undefined, [1, 0, 0xffff_ffff, 0], [0, 0, 3, 0]);
+  expect(labelled).toMatchObject({ type: 0x100, flags: 0 });
+  expect(hex(labelled.payload)).toEndWith(
+    "14001600" + "00000000000000000300000000000000" + "14001700" + "00000000000000000300000000000000",
+  );
   expect(hex(deleteConnection(tuple, 3, 4).payload)).toEndWith("06001200" + "00030000" + "08000c00" + "00000004");
 });
 

@@ -25,6 +25,7 @@ const CTA_ZONE = 18;
 const CTA_TIMESTAMP = 20;
 const CTA_MARK_MASK = 21;
 const CTA_LABELS = 22;
+const CTA_LABELS_MASK = 23;
 /** enum ctattr_protoinfo: TCP, SCTP; within each its state comes first. */
 const CTA_PROTOINFO_TCP = 1;
 const CTA_PROTOINFO_SCTP = 3;
@@ -51,6 +52,29 @@ export const dumpConnections = (family?: Family, mark?: ConnectionMark): Netlink
     if (mark !== undefined) attributes.u32be(CTA_MARK, mark.value).u32be(CTA_MARK_MASK, mark.mask);
   });
 
+/** Of four words in host order, as in Connection.labels. */
+export type LabelWords = readonly [number, number, number, number];
+
+/**
+ * Changes the label of a connection that is there: bits of `mask` become those of `value`, the others stay. ENOENT when it has gone, ENOSPC
+ * for one that has no room for a label: it began before any rule of its namespace asked for labels.
+ * @param value no bits beyond `mask`: the kernel would turn them over (nf_connlabels_replace, net/netfilter/nf_conntrack_labels.c).
+ */
+export const setConnectionLabels = (
+  original: ConnectionTuple,
+  zone: number | undefined,
+  value: LabelWords,
+  mask: LabelWords,
+): NetlinkRequest =>
+  byTuple(IPCTNL_MSG_CT_NEW, original, zone, undefined, (attributes) => {
+    writeLabels(
+      attributes,
+      CTA_LABELS,
+      value.map((word, at) => (word & (mask[at] ?? 0)) >>> 0),
+    );
+    writeLabels(attributes, CTA_LABELS_MASK, mask);
+  });
+
 /** One connection, by its original tuple. ENOENT when there is none. */
 export const getConnection = (original: ConnectionTuple, zone?: number): NetlinkRequest =>
   byTuple(IPCTNL_MSG_CT_GET, original, zone);
@@ -59,12 +83,25 @@ export const getConnection = (original: ConnectionTuple, zone?: number): Netlink
 export const deleteConnection = (original: ConnectionTuple, zone?: number, id?: number): NetlinkRequest =>
   byTuple(IPCTNL_MSG_CT_DELETE, original, zone, id);
 
-const byTuple = (message: number, original: ConnectionTuple, zone?: number, id?: number): NetlinkRequest =>
+const byTuple = (
+  message: number,
+  original: ConnectionTuple,
+  zone?: number,
+  id?: number,
+  write: (attributes: AttributeWriter) => void = () => {},
+): NetlinkRequest =>
   nfRequest(NFNL_SUBSYS_CTNETLINK, message, protocolOf(familyOf(original.source)), 0, (attributes) => {
     attributes.nested(CTA_TUPLE_ORIG | NLA_F_NESTED, () => writeTuple(attributes, original));
     if (zone !== undefined) attributes.u16be(CTA_ZONE, zone);
     if (id !== undefined) attributes.u32be(CTA_ID, id);
+    write(attributes);
   });
+
+function writeLabels(attributes: AttributeWriter, type: number, labels: readonly number[]): void {
+  const words = new ByteWriter(16);
+  for (const word of labels) words.u32(word);
+  attributes.raw(type, words.bytes());
+}
 
 /** IPCTNL_MSG_CT_NEW as the kernel writes it; for tests and fakes. */
 export const encodeConnection = (connection: Connection): NetlinkRequest =>
@@ -76,11 +113,7 @@ export const encodeConnection = (connection: Connection): NetlinkRequest =>
     if (connection.mark !== undefined) attributes.u32be(CTA_MARK, connection.mark);
     if (connection.zone !== undefined) attributes.u16be(CTA_ZONE, connection.zone);
     if (connection.id !== undefined) attributes.u32be(CTA_ID, connection.id);
-    if (connection.labels !== undefined) {
-      const words = new ByteWriter(16);
-      for (const word of connection.labels) words.u32(word);
-      attributes.raw(CTA_LABELS, words.bytes());
-    }
+    if (connection.labels !== undefined) writeLabels(attributes, CTA_LABELS, connection.labels);
     if (connection.counters !== undefined) {
       writeCounters(attributes, CTA_COUNTERS_ORIG, connection.counters.original);
       writeCounters(attributes, CTA_COUNTERS_REPLY, connection.counters.reply);
