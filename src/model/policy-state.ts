@@ -15,7 +15,7 @@ export interface PolicyState {
   readonly networks: readonly NetworkRow[];
   /** By `portKey`. */
   readonly ports: ReadonlyMap<PortKey, PortRow>;
-  /** By `decisionKey`. Rows that say the same as the row of class 0 are left out. */
+  /** By `decisionKey`. Rows that say the same as those asked after them are left out. */
   readonly decisions: ReadonlyMap<DecisionKey, DecisionNumber>;
   readonly verdicts: ReadonlyMap<DecisionNumber, Decision>;
 }
@@ -78,8 +78,10 @@ export const portKey = (group: GroupNumber, protocol: number, first: number): Po
 
 /**
  * `group/class/protocol/portClass`. Asked in this order, and the first row found counts:
- * (group, class, protocol, port class), (group, 0, protocol, port class), (group, 0, 0, 0), which every group has.
- * Protocol 0 stands for all that no row of class 0 names.
+ * (group, class, protocol, port class), (group, class, 0, 0), (group, 0, protocol, port class), (group, 0, 0, 0), which every
+ * group has. Protocol and port class 0/0 stand for all that has no row of its own: "anything from this class" is one row.
+ * The class is that of the peer's row in `addresses`, if it has one, else that of its range in `networks`, else 0: an
+ * address with a row is never looked up in `networks`.
  */
 export type DecisionKey = string;
 export const decisionKey = (group: GroupNumber, of: ClassNumber, protocol: number, port: PortClass): DecisionKey =>

@@ -38,7 +38,7 @@ export interface WorkloadEndpoint {
   readonly ports: readonly NamedPort[];
   /**
    * What is known of it is only that it is there (its labels could not be read): it is denied in both directions,
-   * unless the agent's setting says otherwise.
+   * unless the agent's setting says otherwise. An endpoint whose namespace is not in the model counts as unknown, too.
    */
   readonly unknown?: boolean;
 }
@@ -166,6 +166,9 @@ export type Selector =
 export const protocols = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132, udplite: 136 } as const;
 /** Protocols whose header begins with source and destination port, 16 bits each. */
 export const portProtocols: readonly number[] = [protocols.tcp, protocols.udp, protocols.sctp, protocols.udplite];
+
+/** ICMPv6 types that always pass: neighbour discovery (RFC 4861, sections 4.1 to 4.5). */
+export const neighbourDiscovery: readonly number[] = [133, 134, 135, 136, 137];
 
 /** By what goes over the wire, towards the destination. */
 export type TrafficMatch =
