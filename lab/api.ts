@@ -1,4 +1,5 @@
 import type { Address, Family } from "../src/base/address.ts";
+import type { PodWish } from "./cluster.ts";
 import type { Component } from "./kubernetes/control-machine.ts";
 import type { NodeService } from "./kubernetes/kubelet.ts";
 import type { KubernetesParams } from "./kubernetes/settings.ts";
@@ -13,8 +14,10 @@ export type LabApi = {
   check: { params: { readonly settle: number }; result: CheckResult };
   enter: { params: { readonly target: string }; result: NamespaceHandles };
   addPod: {
-    params: { readonly node: string; readonly pod: string };
-    result: { readonly addresses: readonly Address[] };
+    /** Without a node: the one with the fewest pods. */
+    params: { readonly node?: string } & PodWish;
+    /** `pod`: as the other calls name it. */
+    result: { readonly node: string; readonly pod: string; readonly addresses: readonly Address[] };
   };
   deletePod: { params: { readonly node: string; readonly pod: string }; result: null };
   addNode: {

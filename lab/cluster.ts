@@ -7,16 +7,17 @@ import { createNetns } from "../src/kernel/netns.ts";
 import type { Rtnl } from "../src/kernel/rtnl.ts";
 import { openRtnl } from "../src/kernel/rtnl-socket.ts";
 import { createUts } from "../src/kernel/uts.ts";
+import { ClusterObjects } from "./cluster-objects.ts";
 import { ControlMachine } from "./kubernetes/control-machine.ts";
 import type { ClusterRanges } from "./kubernetes/settings.ts";
 import type { NamespaceHandles } from "./namespaces.ts";
 import { LabNode } from "./node.ts";
 import type { ClusterView, NodeView } from "./picture.ts";
-import type { Pod } from "./pod.ts";
+import type { Pod, PodIdentity } from "./pod.ts";
 import { servePod } from "./pod-app.ts";
 import type { ProbePlace } from "./probe/place.ts";
 import type { Endpoint } from "./probe/result.ts";
-import { hasOwnAgents, type LabSettings } from "./settings.ts";
+import { datastoreUrl, hasOwnAgents, type LabSettings } from "./settings.ts";
 import { checkPodName, maximumNodes, planControl, planNode, type Topology } from "./topology.ts";
 import { buildRouter, isCableIn } from "./underlay.ts";
 
@@ -28,11 +29,14 @@ export class Cluster {
   readonly #outside: number = createNetns();
   readonly #own: NamespaceHandles;
   readonly #nodes = new Map<string, LabNode>();
+  /** In a lab of its own datastore; elsewhere the API server has them. */
+  readonly #objects: ClusterObjects | undefined;
   #control: ControlMachine | undefined;
 
   constructor(settings: LabSettings, topology: Topology) {
     this.settings = settings;
     this.topology = topology;
+    this.#objects = hasOwnAgents(settings) ? new ClusterObjects(datastoreUrl(settings.directory)) : undefined;
     const own = (kind: string) => openFile(`/proc/self/ns/${kind}`, O_RDONLY);
     this.#own = { mount: own("mnt"), uts: createUts("router"), net: own("net") };
     buildRouter(this.router, topology, this.#outside);
@@ -90,30 +94,66 @@ export class Cluster {
     return node;
   }
 
+  /** Its pods die with it. */
+  async powerOff(name: string): Promise<void> {
+    const node = this.node(name);
+    const { pods } = node;
+    await node.powerOff();
+    for (const { identity } of pods) await this.#objects?.delete(identity);
+  }
+
   async scrap(name: string): Promise<void> {
+    await this.powerOff(name);
     await this.node(name).scrap();
     this.#nodes.delete(name);
     this.#writeHosts();
   }
 
-  async addPod(nodeName: string, name: string): Promise<Pod> {
-    checkPodName(name);
-    const pod = await this.node(nodeName).addPod(name);
-    this.#writeHosts();
-    return pod;
+  /** Scheduled first, then added, as in a cluster: its node may look for its labels. */
+  async addPod(nodeName: string, wish: PodWish): Promise<Pod> {
+    const { namespace = defaultNamespace, labels = {} } = wish;
+    checkPodName(wish.pod);
+    checkPodName(namespace);
+    const node = this.node(nodeName);
+    const name = wish.unique === true ? wish.pod : `${wish.pod}.${nodeName}`;
+    const identity: PodIdentity = { namespace, name, labels, uid: crypto.randomUUID() };
+    this.#refuseTwice(identity);
+    const object = { ...identity, node: nodeName };
+    await this.#objects?.put({ ...object, addresses: [] });
+    try {
+      const pod = await node.addPod(labName(namespace, wish.pod), identity);
+      this.#writeHosts();
+      await this.#objects?.put({ ...object, addresses: pod.addresses });
+      return pod;
+    } catch (error) {
+      await this.#objects?.delete(identity);
+      throw error;
+    }
+  }
+
+  #refuseTwice({ namespace, name }: PodIdentity): void {
+    const alike = this.nodes.flatMap((node) => (node.isOn ? node.pods : [])).map(({ identity }) => identity);
+    if (alike.some((other) => other.namespace === namespace && other.name === name))
+      throw taken("pod", `${namespace}/${name}`);
   }
 
   async deletePod(nodeName: string, name: string): Promise<void> {
-    await this.node(nodeName).deletePod(name);
+    const { identity } = this.node(nodeName).pod(name);
+    try {
+      await this.node(nodeName).deletePod(name);
+    } finally {
+      await this.#objects?.delete(identity);
+    }
     this.#writeHosts();
   }
 
-  /** Where "node1", "node1/pod-a", "router" or "outside" is. @throws TwillError `not-found`, `invalid`. */
+  /** Where "node1", "node1/pod-a", "node1/shop/web", "router" or "outside" is. @throws TwillError `not-found`, `invalid`. */
   place(target: string): NamespaceHandles {
-    const [name = "", podName, ...more] = target.split("/");
-    if (more.length > 0)
+    const [name = "", ...inNode] = target.split("/");
+    const podName = inNode.length === 0 ? undefined : inNode.join("/");
+    if (inNode.length > 2)
       throw new TwillError("invalid", `"${target}" names neither a node nor a pod`, {
-        remedy: "write NODE, NODE/POD, router or outside",
+        remedy: "write NODE, NODE/POD, NODE/NAMESPACE/POD, router or outside",
       });
     if (target === "router") return this.#own;
     if (target === "control" && this.#control !== undefined) {
@@ -171,6 +211,14 @@ export class Cluster {
     return [...places, place(beyond, addressesOf(this.topology.outside), this.#outside, this.router)];
   }
 
+  /** The running node with the fewest pods. @throws TwillError `unavailable`. */
+  get leastLoaded(): string {
+    const running = this.nodes.filter((node) => node.isOn).sort((a, b) => a.pods.length - b.pods.length);
+    const [first] = running;
+    if (first !== undefined) return first.plan.name;
+    throw new TwillError("unavailable", "no node is running", { operation: "add pod", object: "lab" });
+  }
+
   #emptiest(): number {
     const load = (subnet: number) => this.nodes.filter((node) => node.plan.subnet.number === subnet).length;
     const numbers = this.topology.subnets.map(({ number }) => number);
@@ -188,7 +236,7 @@ export class Cluster {
       ),
       ...this.nodes.flatMap((node) => [
         ...addressesOf(node.plan).map((address) => `${address} ${node.plan.name}`),
-        ...node.pods.flatMap((pod) => pod.addresses.map((address) => `${address} ${pod.name}.${node.plan.name}`)),
+        ...node.pods.flatMap((pod) => pod.addresses.map((address) => `${address} ${hostName(pod, node.plan.name)}`)),
       ]),
     ];
     writeFileSync(join(this.settings.directory, "hosts"), `${lines.join("\n")}\n`);
@@ -204,6 +252,23 @@ function place(
   const byFamily = Object.fromEntries(addresses.map((address) => [familyOf(address), address]));
   return { ...endpoint, addresses: byFamily, netns, counters };
 }
+
+const defaultNamespace = "default";
+
+export interface PodWish {
+  readonly pod: string;
+  readonly namespace?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** `pod` is its whole name; else the node's is put behind it, so that each node may have a pod-a. */
+  readonly unique?: boolean;
+}
+
+const labName = (namespace: string, pod: string): string =>
+  namespace === defaultNamespace ? pod : `${namespace}/${pod}`;
+
+/** "pod-a.node1"; "web.shop" as a name of its own. */
+const hostName = ({ name, identity }: Pod, node: string): string =>
+  name.includes("/") ? `${identity.name}.${identity.namespace}` : `${name}.${node}`;
 
 const addressesOf = (host: { readonly addresses: readonly { readonly address: Address }[] }): Address[] =>
   host.addresses.map(({ address }) => address);

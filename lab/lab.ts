@@ -5,7 +5,7 @@ import { inNetns } from "../src/kernel/netns.ts";
 import type { ClusterNetwork } from "../src/model/network.ts";
 import { openDatastore } from "../src/store/open.ts";
 import type { CheckResult, LabApi, LabStatus, UpParams } from "./api.ts";
-import { Cluster } from "./cluster.ts";
+import { Cluster, type PodWish } from "./cluster.ts";
 import type { Methods, Progress } from "./control.ts";
 import { installTwill } from "./kubernetes/install-twill.ts";
 import { withKubernetesPods } from "./kubernetes/pods.ts";
@@ -13,6 +13,7 @@ import { clusterRanges } from "./kubernetes/settings.ts";
 import { actOnService, prepareKubernetes, startKubelet, startKubernetes } from "./kubernetes/start.ts";
 import type { LabNode } from "./node.ts";
 import { ownChild } from "./orphans.ts";
+import type { Pod } from "./pod.ts";
 import { checkPairs } from "./probe/check.ts";
 import type { RunInPod } from "./probe/loopback.ts";
 import type { Programs } from "./programs.ts";
@@ -37,10 +38,15 @@ export class Lab {
     status: () => this.#status(),
     check: ({ settle }, progress, signal) => this.#inTurn(() => this.#check(settle, progress, signal)),
     enter: ({ target }) => this.#cluster.place(target),
-    addPod: ({ node, pod }) => this.#inTurn(async () => ({ addresses: (await this.#addPod(node, pod)).addresses })),
+    addPod: ({ node, ...wish }) =>
+      this.#inTurn(async () => {
+        const place = node ?? this.#cluster.leastLoaded;
+        const { name, addresses } = await this.#addPod(place, wish);
+        return { node: place, pod: name, addresses };
+      }),
     deletePod: ({ node, pod }) => this.#inTurn(() => this.#cluster.deletePod(node, pod)).then(nothing),
     addNode: (params, _, signal) => this.#inTurn(() => this.#addNode(params, signal)),
-    stopNode: ({ name }) => this.#inTurn(() => this.#cluster.node(name).powerOff()).then(nothing),
+    stopNode: ({ name }) => this.#inTurn(() => this.#cluster.powerOff(name)).then(nothing),
     startNode: ({ name }, _, signal) => this.#inTurn(() => this.#startNode(name, signal)).then(nothing),
     deleteNode: ({ name }) => this.#inTurn(() => this.#cluster.scrap(name)).then(nothing),
     agent: ({ node, action }, _, signal) =>
@@ -140,20 +146,21 @@ export class Lab {
     await node.awaitAgent(signal);
   }
 
-  /** pod-a, pod-b, …, pod-z, pod-27, … one after the other, as kubelet adds the pods of one node. */
+  /** pod-a, the web server, and its clients pod-b, …, pod-z, pod-27, … one after the other, as kubelet adds the pods of one node. */
   async #addPods(node: LabNode, count: number, added: () => void): Promise<void> {
     for (let index = 0; index < count; index++) {
       const suffix = index < 26 ? String.fromCharCode(97 + index) : String(index + 1);
-      await this.#addPod(node.plan.name, `pod-${suffix}`);
+      const pod = `pod-${suffix}`;
+      await this.#addPod(node.plan.name, { pod, labels: { app: pod, role: index === 0 ? "web" : "client" } });
       added();
     }
   }
 
   /** CNI's error 11 means "try again later", and kubelet does. */
-  async #addPod(node: string, name: string) {
+  async #addPod(node: string, wish: PodWish): Promise<Pod> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#cluster.addPod(node, name);
+        return await this.#cluster.addPod(node, wish);
       } catch (error) {
         if (!isCode(error, "unavailable") || attempt === 20) throw error;
         await Bun.sleep(100);

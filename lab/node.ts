@@ -15,7 +15,7 @@ import { LoggedProcess } from "./logged-process.ts";
 import { enterCommand, type NamespaceHandles } from "./namespaces.ts";
 import { onDisk, prepareDisk } from "./node-disk.ts";
 import { ownChild } from "./orphans.ts";
-import { Pod } from "./pod.ts";
+import { Pod, type PodIdentity } from "./pod.ts";
 import { findProcesses, killProcess } from "./process.ts";
 import { requireProgram } from "./programs.ts";
 import { datastoreUrl, hasOwnAgents, type LabSettings, labEnvironment } from "./settings.ts";
@@ -158,7 +158,8 @@ export class LabNode {
     }
   }
 
-  async addPod(name: string): Promise<Pod> {
+  /** @param name for the lab's commands, on this node. */
+  async addPod(name: string, identity: PodIdentity): Promise<Pod> {
     const { pods } = this.power;
     if (pods.has(name))
       throw new TwillError("exists", "there is a pod of that name", {
@@ -166,7 +167,7 @@ export class LabNode {
         object: `${this.plan.name}/${name}`,
         remedy: "choose another name, or delete it first",
       });
-    const pod = await Pod.add(this.plan.name, name, this.directory, this.#runPlugin);
+    const pod = await Pod.add({ name, node: this.plan.name, nodeDirectory: this.directory }, identity, this.#runPlugin);
     pods.set(name, pod);
     return pod;
   }

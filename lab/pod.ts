@@ -18,9 +18,21 @@ import { bringUpLoopback } from "./underlay.ts";
 
 const podInterface = "eth0";
 
+/** Whom the cluster knows the pod as. */
+export interface PodIdentity {
+  readonly namespace: string;
+  /** Unique in its namespace, over all nodes. */
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Another pod of the same name has another one. */
+  readonly uid: string;
+}
+
 /** A pod, made as a container runtime makes one: a network namespace bound under /run/netns, then the CNI plugins. */
 export class Pod {
+  /** On its node, for the lab's commands: "pod-a", "shop/web". */
   readonly name: string;
+  readonly identity: PodIdentity;
   readonly node: string;
   readonly netns: number;
   readonly uts: number;
@@ -32,28 +44,30 @@ export class Pod {
 
   private constructor(made: Made, addresses: readonly Address[], result: CniResult) {
     this.name = made.name;
+    this.identity = made.identity;
     this.node = made.node;
     this.netns = made.netns;
     this.#nodeDirectory = made.nodeDirectory;
     this.#container = made.container;
     this.addresses = addresses;
     this.#result = result;
-    this.uts = createUts(made.name);
+    this.uts = createUts(made.name.replace("/", "."));
     this.#app = servePod(`${made.node}/${made.name}`, made.netns);
   }
 
   /** All or nothing. @throws TwillError: what the plugin said. */
-  static async add(node: string, name: string, nodeDirectory: string, run: RunPlugin): Promise<Pod> {
+  static async add(at: PodPlace, identity: PodIdentity, run: RunPlugin): Promise<Pod> {
+    const { name, nodeDirectory } = at;
     const id = Array.from(crypto.getRandomValues(new Uint8Array(32)), (byte) => byte.toString(16).padStart(2, "0"));
     const container: Container = {
       id: id.join(""),
-      netns: `/run/netns/${name}`,
+      netns: `/run/netns/${name.replace("/", "_")}`,
       ifname: podInterface,
       args: {
-        K8S_POD_NAMESPACE: "default",
-        K8S_POD_NAME: name,
+        K8S_POD_NAMESPACE: identity.namespace,
+        K8S_POD_NAME: identity.name,
         K8S_POD_INFRA_CONTAINER_ID: id.join(""),
-        K8S_POD_UID: crypto.randomUUID(),
+        K8S_POD_UID: identity.uid,
       },
     };
     // The directory is shared with the node's mount namespace, so the binding shows there as well.
@@ -70,7 +84,7 @@ export class Pod {
       try {
         const result = await addToNetwork(list, container, run);
         const addresses = (result.ips ?? []).map(({ address }) => parseInterfaceAddress(address).address);
-        return new Pod({ name, node, netns, nodeDirectory, container }, addresses, result);
+        return new Pod({ ...at, identity, netns, container }, addresses, result);
       } catch (error) {
         // As kubelet: what ADD left half-made is taken down by DEL.
         await deleteFromNetwork(list, container, undefined, run).catch(() => {});
@@ -102,10 +116,14 @@ export class Pod {
   }
 }
 
-interface Made {
+export interface PodPlace {
   readonly name: string;
   readonly node: string;
-  readonly netns: number;
   readonly nodeDirectory: string;
+}
+
+interface Made extends PodPlace {
+  readonly identity: PodIdentity;
+  readonly netns: number;
   readonly container: Container;
 }

@@ -21,7 +21,7 @@ import { drawReport, jsonReport, tableRows, verdictLine } from "../../lab/report
 import { labEnvironment } from "../../lab/settings.ts";
 import { painter } from "../../lab/table.ts";
 import { TwillError } from "../../src/base/errors.ts";
-import { boolean, number, optional, list as repeated } from "../flags.ts";
+import { boolean, number, optional, list as repeated, text, withLetter } from "../flags.ts";
 import { type Command, command, type Output } from "./command.ts";
 
 /** `twill lab …`: wiring between the command line and the lab's own process. */
@@ -199,6 +199,31 @@ const pod = command({
   ],
 });
 
+const run = command({
+  name: "run",
+  usage: "NAME",
+  summary: "add a pod with a namespace and labels, as policies select by them",
+  flags: {
+    namespace: withLetter("n", text("default", "its namespace, made when it is its first pod", "NAMESPACE")),
+    label: withLetter("l", repeated("KEY=VALUE, for policies to select it by", "LABEL")),
+    on: optional("the node (default: the one with the fewest pods)", "NODE"),
+  },
+  help: `  twill lab run web -n shop -l app=web --on node1
+  twill lab exec node1/shop/web -- curl http://pod-b.node2:8080
+  twill lab pod del node1/shop/web`,
+  run: async ({ rest, flags }, output) => {
+    const { node, pod, addresses } = await call("addPod", {
+      pod: one(rest, "run", "NAME"),
+      namespace: flags.namespace,
+      labels: labelsOf(flags.label),
+      unique: true,
+      ...(flags.on === undefined ? {} : { node: flags.on }),
+    });
+    output.out(`${node}/${pod} ${addresses.join(" ")}\n`);
+    return 0;
+  },
+});
+
 const node = command({
   name: "node",
   summary: "add, stop, start or delete a node",
@@ -343,7 +368,7 @@ function program(name: string, run: (args: readonly string[]) => Promise<void>):
 export const labCommand: Command = command({
   name: "lab",
   summary: "a cluster on this machine: real kernel, real packets",
-  subcommands: [up, checkCommand, status, exec, pod, node, agent, control, ...services, link, down, ...internal],
+  subcommands: [up, checkCommand, status, exec, run, pod, node, agent, control, ...services, link, down, ...internal],
 });
 
 async function check(
@@ -431,10 +456,23 @@ function one(rest: readonly string[], path: string, what: string): string {
 }
 
 function podOf(text: string): { node: string; pod: string } {
-  const [node = "", pod = "", ...more] = text.split("/");
-  if (node === "" || pod === "" || more.length > 0)
-    throw new TwillError("invalid", `"${text}" is not NODE/POD`, { remedy: "write it as node1/pod-a" });
-  return { node, pod };
+  const [node = "", ...pod] = text.split("/");
+  if (node === "" || pod.length === 0 || pod.length > 2 || pod.includes(""))
+    throw new TwillError("invalid", `"${text}" is not NODE/POD`, {
+      remedy: "write it as node1/pod-a, or node1/shop/web outside of the namespace default",
+    });
+  return { node, pod: pod.join("/") };
+}
+
+/** "app=web" */
+function labelsOf(texts: readonly string[]): Record<string, string> {
+  const pairs = texts.flatMap((text) => text.split(",")).map((text) => [text, text.indexOf("=")] as const);
+  return Object.fromEntries(
+    pairs.map(([text, equals]) => {
+      if (equals > 0) return [text.slice(0, equals), text.slice(equals + 1)];
+      throw new TwillError("invalid", `"${text}" is not KEY=VALUE`, { remedy: "write a label as -l app=web" });
+    }),
+  );
 }
 
 const done = (_: null): number => 0;

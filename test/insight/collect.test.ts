@@ -44,7 +44,7 @@ async function capture(words: string, traffic: string, file = "capture.pcapng") 
 
 test("one packet's way over both nodes: every device in order, in the story and in the file", async () => {
   const to = patient.pod("node3/pod-b");
-  const { stdout, stderr, path, read } = await capture(`pod-a --to ${to} -- icmp`, `ping -c1 -W1 ${to}`);
+  const { stdout, stderr, path, read } = await capture(`pod-a.node1 --to ${to} -- icmp`, `ping -c1 -W1 ${to}`);
   expect(stderr).toContain("at 8 devices on 2 nodes");
   const story = stdout.split(/^(?=\s*\d+\.\d{6} {2})/m).slice(1);
   const way = (passage: string) =>
@@ -53,24 +53,24 @@ test("one packet's way over both nodes: every device in order, in the story and 
       ([, direction, place]) => `${direction} ${place?.replace(/twl\w+/, "twl")}`,
     );
   const there = [
-    "out node1 default/pod-a eth0",
+    "out node1 default/pod-a.node1 eth0",
     "in node1 twl",
     "out node1 flannel.1",
     "out node1 eth0",
     "in node3 eth0",
     "in node3 flannel.1",
     "out node3 twl",
-    "in node3 default/pod-b eth0",
+    "in node3 default/pod-b.node3 eth0",
   ];
   const back = [
-    "out node3 default/pod-b eth0",
+    "out node3 default/pod-b.node3 eth0",
     "in node3 twl",
     "out node3 flannel.1",
     "out node3 eth0",
     "in node1 eth0",
     "in node1 flannel.1",
     "out node1 twl",
-    "in node1 default/pod-a eth0",
+    "in node1 default/pod-a.node1 eth0",
   ];
   const complete = story.filter((passage) => way(passage).length === 8);
   expect(complete.find((passage) => passage.includes("ICMP echo request"))).toBeDefined();
@@ -80,20 +80,20 @@ test("one packet's way over both nodes: every device in order, in the story and 
   expect(read("icmp").length).toBeGreaterThan(0);
   expect(read("udp port 8472").length).toBeGreaterThan(0);
   const names = readFileSync(path, "latin1");
-  for (const name of ["node1 default/pod-a eth0", "node1 flannel.1", "node3 eth0", "node3 default/pod-b eth0"])
+  for (const name of ["node1 default/pod-a.node1 eth0", "node1 flannel.1", "node3 eth0", "node3 default/pod-b.node3 eth0"])
     expect(names).toContain(name);
 }, 120_000);
 
 test("the filter is tcpdump's, and holds in the tunnel; without one all of the pod's packets are there", async () => {
   const to = patient.pod("node3/pod-b");
   const traffic = `ping -c1 -W1 ${to}; curl -s -m 2 http://${to}:8080`;
-  const tcp = await capture(`pod-a --to ${to} --quiet -- tcp dst port 8080`, traffic);
+  const tcp = await capture(`pod-a.node1 --to ${to} --quiet -- tcp dst port 8080`, traffic);
   expect(tcp.stdout).toBe("");
   expect(tcp.read("icmp")).toEqual([]);
   const inner = tcp.read().filter((line) => line.includes(".8080: Flags"));
   expect(inner.length).toBeGreaterThan(0);
   expect(tcp.read("udp port 8472").length).toBeGreaterThan(0);
-  const all = await capture("pod-a", traffic);
+  const all = await capture("pod-a.node1", traffic);
   expect(all.stderr).toContain("at 4 devices on 1 node");
   expect(all.read("icmp").length).toBeGreaterThan(0);
   expect(all.read("tcp port 8080").length).toBeGreaterThan(0);
@@ -102,15 +102,15 @@ test("the filter is tcpdump's, and holds in the tunnel; without one all of the p
 test("bounded in size; errors say what to do", async () => {
   const to = patient.pod("node3/pod-b");
   const { stderr } = await capture(
-    `pod-a --to ${to} --quiet --megabytes 1 --snap-length 2000`,
+    `pod-a.node1 --to ${to} --quiet --megabytes 1 --snap-length 2000`,
     `ping -f -c 3000 -s 1400 -W1 ${to}`,
   );
   expect(stderr).toContain("ended before its time, at --megabytes");
   const fails = async (words: string) => (await patient.lab.attempt("node1", `twill capture ${words}`)).stderr;
-  expect(await fails("pod-a -- no such language")).toMatch(/compile filter no such language: .*syntax error/);
-  expect(await fails("pod-a --to nobody")).toContain("there is no pod nobody");
-  expect(await fails("pod-a -- greater 100")).toContain("leave out less, greater and len");
-  const bare = await patient.lab.attempt("node1", "T=$(command -v twill); PATH=/nonexistent $T capture pod-a -- tcp");
+  expect(await fails("pod-a.node1 -- no such language")).toMatch(/compile filter no such language: .*syntax error/);
+  expect(await fails("pod-a.node1 --to nobody")).toContain("there is no pod nobody");
+  expect(await fails("pod-a.node1 -- greater 100")).toContain("leave out less, greater and len");
+  const bare = await patient.lab.attempt("node1", "T=$(command -v twill); PATH=/nonexistent $T capture pod-a.node1 -- tcp");
   expect(bare.stderr).toContain("install tcpdump on this node");
 }, 120_000);
 

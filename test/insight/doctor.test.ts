@@ -119,7 +119,7 @@ const faults: readonly Fault[] = [
     harm: "ip rule add to $POD lookup 100 priority 90; ip route add default via 192.168.1.1 table 100",
     mend: "ip rule del priority 90; ip route flush table 100",
     expected: ["node1 route"],
-    says: ["the way to pod default/pod-a", "dev eth0 table 100"],
+    says: ["the way to pod default/pod-a.node1", "dev eth0 table 100"],
   },
   {
     what: "a forwarding entry is missing",
@@ -214,7 +214,7 @@ const faults: readonly Fault[] = [
     harm: "ip address add $OTHER/32 dev eth0",
     mend: "ip address del $OTHER/32 dev eth0",
     expected: ["node1 address-conflict"],
-    says: ["pod default/pod-a on node1, which gave it to itself", "delete pod default/pod-a"],
+    says: ["pod default/pod-a.node1 on node1, which gave it to itself", "delete pod default/pod-a.node1"],
   },
   {
     what: "a link of the node inside the pods' network",
@@ -265,8 +265,8 @@ const faults: readonly Fault[] = [
     flags: "--dns 203.0.113.10",
     expected: ["node1 dns"],
     says: [
-      "the DNS server 203.0.113.10 does not answer pod default/pod-a",
-      "twill trace default/pod-a 203.0.113.10:53 --udp",
+      "the DNS server 203.0.113.10 does not answer pod default/pod-a.node1",
+      "twill trace default/pod-a.node1 203.0.113.10:53 --udp",
     ],
   },
   {

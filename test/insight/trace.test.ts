@@ -76,7 +76,7 @@ test("through the tunnel, direct, within the node, to nodes and outside: every h
     for (const [to, expected] of ways) {
       for (const port of ["", family === 6 ? `[${to}]:8080` : `${to}:8080`]) {
         if (port !== "" && to.startsWith("192.168")) continue; // nothing listens on the nodes
-        const result = await trace("pod-a", port || to);
+        const result = await trace("pod-a.node1", port || to);
         const what = `${to} ${port}: ${JSON.stringify(result.sightings, null, 1)}`;
         expect([result.ok, result.answer.replace(/[\d.]+ ms/, "N ms"), what]).toEqual([
           true,
@@ -96,11 +96,11 @@ test("through the tunnel, direct, within the node, to nodes and outside: every h
 }, 120_000);
 
 test("by name, by address; a port where nobody listens; UDP", async () => {
-  await expect(trace("default/pod-a", "no-such-pod")).rejects.toThrow("there is no pod");
+  await expect(trace("default/pod-a.node1", "no-such-pod")).rejects.toThrow("there is no pod");
   await expect(trace("no-such-pod", "10.0.0.1")).rejects.toThrow("not on this node");
-  const refused = await trace("pod-a", `${address("node3/pod-b")}:81`);
+  const refused = await trace("pod-a.node1", `${address("node3/pod-b")}:81`);
   expect([refused.ok, refused.probe.result]).toEqual([true, "refused"]);
-  const udp = await trace("pod-a", `${address("node3/pod-b")}:81`, "--udp");
+  const udp = await trace("pod-a.node1", `${address("node3/pod-b")}:81`, "--udp");
   expect([udp.ok, udp.probe.result]).toEqual([true, "refused"]);
   expect((await lab.attempt("node2", `twill trace ${address("node1/pod-a")} 203.0.113.10`)).stderr).toContain(
     "it is on node1: run this there",
@@ -112,7 +112,7 @@ test("a foreign firewall on either node is named, with its rule, and the probe s
     'nft add table inet fw; nft "add chain inet fw f { type filter hook forward priority -10; }"; nft "add rule inet fw f ip daddr 10.244.0.0/16 icmp type echo-request drop comment \\"no ping\\""';
   for (const node of ["node1", "node3"]) {
     await broken(node, rule, "nft delete table inet fw", async () => {
-      const result = await trace("pod-a", address("node3/pod-a"));
+      const result = await trace("pod-a.node1", address("node3/pod-a"));
       expect(result.ok).toBe(false);
       expect(result.answer).toMatch(
         new RegExp(`the probe stops: ${node} forward: inet fw f: rule handle \\d+ "no ping" drops`),
@@ -120,14 +120,14 @@ test("a foreign firewall on either node is named, with its rule, and the probe s
       expect(result.remedy).toContain("rule's owner");
     });
   }
-  expect((await trace("pod-a", address("node3/pod-a"))).ok).toBe(true);
+  expect((await trace("pod-a.node1", address("node3/pod-a"))).ok).toBe(true);
 }, 60_000);
 
 test("an answer that is dropped on its way back is told from a probe that is", async () => {
   const rule =
     'nft add table ip fw; nft "add chain ip fw f { type filter hook forward priority 0; }"; nft add rule ip fw f icmp type echo-reply counter drop';
   await broken("node3", rule, "nft delete table ip fw", async () => {
-    const result = await trace("pod-a", address("node3/pod-a"));
+    const result = await trace("pod-a.node1", address("node3/pod-a"));
     expect(result.answer).toMatch(/the answer stops: node3 forward: ip fw f: rule handle \d+ drops/);
   });
 }, 60_000);
@@ -136,7 +136,7 @@ test("what no state explains: the hop is named behind which the probe is not see
   const harm =
     'nft add table bridge fw; nft "add chain bridge fw f { type filter hook prerouting priority 0; }"; nft add rule bridge fw f udp dport 8472 drop';
   await broken("router", harm, "nft delete table bridge fw", async () => {
-    const result = await trace("pod-a", address("node3/pod-a"));
+    const result = await trace("pod-a.node1", address("node3/pod-a"));
     expect(result.ok).toBe(false);
     expect(result.answer).toContain("the probe was last seen at node1 eth0 and never came to node3 eth0");
     expect(result.differences).toHaveLength(1);
@@ -146,31 +146,31 @@ test("what no state explains: the hop is named behind which the probe is not see
 
 test("a probe too large for the way: what fits passes, what does not is said by the state; a black hole by the probe", async () => {
   const { podMtu = 0 } = await lab.status("node1");
-  expect((await trace("pod-a", address("node3/pod-a"), `--size ${podMtu}`)).ok).toBe(true);
-  expect((await trace("pod-a", address("node3/pod-a"), `--size ${podMtu + 1}`)).answer).toContain(
+  expect((await trace("pod-a.node1", address("node3/pod-a"), `--size ${podMtu}`)).ok).toBe(true);
+  expect((await trace("pod-a.node1", address("node3/pod-a"), `--size ${podMtu + 1}`)).answer).toContain(
     `do not fit eth0 (MTU ${podMtu})`,
   );
   // The router's port to node3 takes less than its bridge says: larger frames vanish without a word.
   await broken("router", "ip link set node3 mtu 1300", "ip link set node3 mtu 1500", async () => {
-    const result = await trace("pod-a", address("node3/pod-a"), `--size ${podMtu}`);
+    const result = await trace("pod-a.node1", address("node3/pod-a"), `--size ${podMtu}`);
     expect([result.ok, result.answer]).toEqual([
       false,
       expect.stringMatching(/was last seen at node[13] eth0 and never came to node[13] eth0/),
     ]);
-    expect((await trace("pod-a", address("node3/pod-a"))).ok).toBe(true);
+    expect((await trace("pod-a.node1", address("node3/pod-a"))).ok).toBe(true);
   });
 }, 60_000);
 
 test("with the agent of the other node dead, what can be seen is shown and the rest is said to be unknown", async () => {
   await lab.agent("node3", "kill");
   try {
-    const result = await trace("pod-a", address("node3/pod-a"));
+    const result = await trace("pod-a.node1", address("node3/pod-a"));
     expect([result.ok, result.probe.result]).toEqual([true, "answered"]);
     expect(result.request.at(-1)).toMatchObject({ node: "node3", verdict: "unsure" });
   } finally {
     await lab.agent("node3", "start");
     await until(
-      async () => (await trace("pod-a", address("node3/pod-a"))).request.at(-1)?.verdict === "passes",
+      async () => (await trace("pod-a.node1", address("node3/pod-a"))).request.at(-1)?.verdict === "passes",
       "node3 answers",
     );
   }
