@@ -11,3 +11,12 @@ export const TARGET = "target";
 /** What all agents share and nobody else: one object, the key by which they measure each other. */
 export const SECRETS = "secrets";
 export const PEER_KEY = "peer-key";
+
+/** Objects of Kubernetes' own API, as JSON: in a cluster the API server's, elsewhere as `twill apply` wrote them. */
+export const NAMESPACES = "namespaces";
+export const PODS = "pods";
+export const NETWORK_POLICIES = "networkpolicies";
+export const CLUSTER_NETWORK_POLICIES = "clusternetworkpolicies";
+
+/** Under which an object of a namespace is stored: a namespace's own name has no dot (RFC 1123 label). */
+export const objectName = (namespace: string, name: string): string => `${namespace}.${name}`;
