@@ -16,6 +16,8 @@ export interface Deployed {
   kubectl(args: readonly string[], stdin?: string): { stdout: string; stderr: string; exitCode: number };
   /** The Node of that name, made anew. */
   node(name: string, fields?: Readonly<Record<string, unknown>>): Promise<void>;
+  /** No Node is left of the test files before: agents would find peers in them. */
+  withoutNodes(): Promise<void>;
   /** A kubeconfig of the agent on that node: its token is bound to a pod there, as a kubelet would mount it. */
   agentOn(node: string): Promise<string>;
 }
@@ -46,6 +48,9 @@ async function start(): Promise<Deployed> {
     async node(name, fields = {}) {
       await api.delete(NODES, { name }).catch(() => {});
       await api.create<Manifest>(NODES, { name }, { apiVersion: "v1", kind: "Node", metadata: { name }, ...fields });
+    },
+    async withoutNodes() {
+      for (const { metadata } of (await api.list(NODES)).items) await api.delete(NODES, { name: metadata.name });
     },
     async agentOn(node) {
       const { uid = "" } = (await podOn(api, node, `agent-${node}`)).metadata;

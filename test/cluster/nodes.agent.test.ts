@@ -20,6 +20,7 @@ const good = JSON.stringify({ Network: "10.244.0.0/16", Backend: { Type: "vxlan"
 
 beforeAll(async () => {
   cluster = await deployed();
+  await cluster.withoutNodes();
   await netConf(good);
   await register(me);
   kubeconfig = await cluster.agentOn(me);

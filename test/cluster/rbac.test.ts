@@ -28,6 +28,7 @@ let store: Datastore & { engine(): Promise<Datastore> };
 let agent: KubernetesClient;
 beforeAll(async () => {
   cluster = await deployed();
+  await cluster.withoutNodes();
   for (const name of [own, other]) await cluster.node(name, { spec: { podCIDR: "10.244.1.0/24" } });
   await podOn(cluster.api, own, "rbac-pod");
   const url = config.replace("KUBECONFIG", await cluster.agentOn(own));

@@ -20,6 +20,7 @@ const remove = (name: string) => cluster.api.delete(NODES, { name }).catch(() =>
 
 beforeAll(async () => {
   cluster = await deployed();
+  await cluster.withoutNodes();
   await netConf(conf({ Type: "vxlan" }));
   for (const [index, name] of names.entries()) {
     const podCIDR = `10.244.${60 + index}.0/24`;
