@@ -136,12 +136,18 @@ export class NetlinkSocket {
       setTimeouts(fd, sendTimeout);
       // nl_pid 0: the kernel picks a free port.
       bindSocket(fd, kernelAddress, { object: name });
-      for (const group of options.groups ?? []) setOption(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
-      return new NetlinkSocket(fd, protocol, name, getOption(fd, SOL_SOCKET, SO_SNDBUF));
+      const socket = new NetlinkSocket(fd, protocol, name, getOption(fd, SOL_SOCKET, SO_SNDBUF));
+      for (const group of options.groups ?? []) socket.join(group);
+      return socket;
     } catch (error) {
       closeFile(fd);
       throw error;
     }
+  }
+
+  /** Listens to a multicast group, by number, from now on. @throws TwillError. */
+  join(group: number): void {
+    setOption(this.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
   }
 
   /** Port (nl_pid) of this socket: notifications of our own changes carry it. */

@@ -1,6 +1,5 @@
 import { ptr } from "bun:ffi";
-import { TwillError } from "../base/errors.ts";
-import { type BpfProgram, encodeBpf } from "../wire/bpf.ts";
+import type { BpfProgram } from "../wire/bpf.ts";
 import { EAGAIN, errnoError } from "./errno.ts";
 import { closeFile } from "./file.ts";
 import { libc, trySystemCall } from "./libc.ts";
@@ -15,10 +14,10 @@ import {
   SO_RCVBUFFORCE,
   SOCK_RAW,
   SOL_SOCKET,
-  setOption,
   tryReceiveFrom,
   trySetOption,
 } from "./socket.ts";
+import { attachFilter } from "./socket-filter.ts";
 
 /** packet(7), include/uapi/linux/if_packet.h, if_ether.h, sockios.h. */
 const AF_PACKET = 17;
@@ -26,7 +25,6 @@ const SOL_PACKET = 263;
 const PACKET_STATISTICS = 6;
 const PACKET_OUTGOING = 4;
 const ETH_P_ALL = 0x0003;
-const SO_ATTACH_FILTER = 26;
 const SIOCGSTAMPNS = 0x8907;
 /** struct sockaddr_ll. */
 const addressSize = 20;
@@ -123,22 +121,6 @@ export class PacketSocket {
   #readStamp(): bigint {
     const result = trySystemCall("ioctl", () => libc.ioctl(this.#fd, SIOCGSTAMPNS, ptr(this.#stamp)));
     return result < 0 ? 0n : (this.#stamp[0] ?? 0n) * 1_000_000_000n + (this.#stamp[1] ?? 0n);
-  }
-}
-
-/** @throws TwillError `invalid` when the kernel refuses the program. */
-function attachFilter(fd: number, program: BpfProgram): void {
-  const steps = encodeBpf(program);
-  // struct sock_fprog: the number of steps, then, at the next 8 bytes, their address; `steps` is held until the call is over.
-  const fprog = new BigUint64Array([BigInt(program.length), BigInt(ptr(steps))]);
-  try {
-    setOption(fd, SOL_SOCKET, SO_ATTACH_FILTER, new Uint8Array(fprog.buffer));
-  } catch (cause) {
-    throw new TwillError("invalid", `the kernel refuses this filter of ${steps.length / 8} steps`, {
-      operation: "attach filter",
-      remedy: "use a simpler filter",
-      cause,
-    });
   }
 }
 

@@ -59,7 +59,8 @@ export const connectionStatus = {
   offloaded: 0x4000,
 } as const;
 
-export type ConnectionEvent =
-  | { readonly type: "new" | "update" | "destroy"; readonly connection: Connection }
-  /** Messages were lost (ENOBUFS). */
-  | { readonly type: "overrun" };
+/** An end tells neither label nor mark. */
+export interface ConnectionEvent {
+  readonly type: "new" | "update" | "destroy";
+  readonly connection: Connection;
+}

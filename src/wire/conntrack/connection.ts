@@ -8,7 +8,7 @@ import { attributesOf, NFNL_SUBSYS_CTNETLINK, nfRequest } from "../nft/header.ts
 import { readTuple, writeTuple } from "./tuple.ts";
 
 /** enum cntl_msg_types. */
-const IPCTNL_MSG_CT_NEW = 0;
+export const IPCTNL_MSG_CT_NEW = 0;
 const IPCTNL_MSG_CT_GET = 1;
 const IPCTNL_MSG_CT_DELETE = 2;
 /** enum ctattr_type. */
@@ -24,7 +24,7 @@ const CTA_ID = 12;
 const CTA_ZONE = 18;
 const CTA_TIMESTAMP = 20;
 const CTA_MARK_MASK = 21;
-const CTA_LABELS = 22;
+export const CTA_LABELS = 22;
 const CTA_LABELS_MASK = 23;
 /** enum ctattr_protoinfo: TCP, SCTP; within each its state comes first. */
 const CTA_PROTOINFO_TCP = 1;

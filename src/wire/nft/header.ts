@@ -6,12 +6,13 @@ import type { NetlinkRequest } from "../netlink/message.ts";
 
 /**
  * struct nfgenmsg (linux/netfilter/nfnetlink.h), before the attributes of every nfnetlink message: family (u8), version
- * (u8, 0), resource id (u16, network order; in nf_tables' answers the low half of the generation they were read in).
+ * (u8, 0), resource id (u16, network order; in nf_tables' answers the low half of the generation they were read in, in nflog the group).
  */
 export const NF_HEADER_LENGTH = 4;
 
 /** nfnetlink's message type: subsystem in the high byte. */
 export const NFNL_SUBSYS_CTNETLINK = 1;
+export const NFNL_SUBSYS_ULOG = 4;
 export const NFNL_SUBSYS_NFTABLES = 10;
 
 /** NFPROTO_*, linux/netfilter.h. */
@@ -48,8 +49,9 @@ export function nfRequest(
   protocol: number,
   flags: number,
   write: (attributes: AttributeWriter) => void = () => {},
+  resource = 0,
 ): NetlinkRequest {
-  const bytes = new ByteWriter(128).u8(protocol).u8(0).u16be(0);
+  const bytes = new ByteWriter(128).u8(protocol).u8(0).u16be(resource);
   const attributes = new AttributeWriter(bytes);
   write(attributes);
   return { type: subsystem * 256 + message, flags, payload: attributes.finish() };
