@@ -18,7 +18,8 @@ export function parseAddress(text: string): Address {
 }
 
 export function tryAddress(text: string): Address | undefined {
-  const bytes = text.includes(":") ? parse6(text) : parse4(text);
+  if (!text.includes(":")) return parse4(text) === undefined ? undefined : (text as Address);
+  const bytes = parse6(text);
   return bytes === undefined ? undefined : addressFromBytes(bytes);
 }
 
@@ -31,13 +32,20 @@ export function addressFromBytes(bytes: Uint8Array): Address {
 
 /** 4 or 16 bytes in network order. */
 export function bytesOf(address: Address): Uint8Array {
-  const bytes = address.includes(":") ? parse6(address) : parse4(address);
-  if (bytes === undefined) throw new TwillError("internal", `"${address}" was never an Address`);
-  return bytes;
+  if (!address.includes(":")) return bytes4(number4(address));
+  return parse6(address) ?? neverOne(address);
+}
+
+/** An IPv4 address as an unsigned number. */
+export const number4 = (address: Address): number => parse4(address) ?? neverOne(address);
+
+function neverOne(address: string): never {
+  throw new TwillError("internal", `"${address}" was never an Address`);
 }
 
 /** The address as an unsigned number, most significant byte first. */
 export function numberOf(address: Address): bigint {
+  if (!address.includes(":")) return BigInt(number4(address));
   let value = 0n;
   for (const byte of bytesOf(address)) value = (value << 8n) | BigInt(byte);
   return value;
@@ -49,6 +57,7 @@ export function addressFromNumber(family: Family, value: bigint): Address {
   if (value < 0n || value >> BigInt(width) !== 0n) {
     throw new TwillError("invalid", `${value} is outside the IPv${family} address space`);
   }
+  if (family === 4) return addressFromBytes(bytes4(Number(value)));
   const bytes = new Uint8Array(width / 8);
   let rest = value;
   for (let index = bytes.length - 1; index >= 0; index--) {
@@ -73,29 +82,43 @@ export function compareAddresses(a: Address, b: Address): number {
 
 export const unspecified = (family: Family): Address => (family === 4 ? "0.0.0.0" : "::") as Address;
 
-function parse4(text: string): Uint8Array | undefined {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  if (match === null) return undefined;
-  const bytes = new Uint8Array(4);
-  for (let index = 0; index < 4; index++) {
-    const part = match[index + 1] ?? "";
-    const value = Number(part);
-    if (value > 255 || (part.length > 1 && part.startsWith("0"))) return undefined;
-    bytes[index] = value;
+/** A dotted quad, as an unsigned number. By character: of all that an agent does with 5,000 leases, this is done most often. */
+function parse4(text: string): number | undefined {
+  let value = 0;
+  let parts = 0;
+  let part = 0;
+  let digits = 0;
+  for (let index = 0; index <= text.length; index++) {
+    const code = index < text.length ? text.charCodeAt(index) : dot;
+    if (code === dot) {
+      if (digits === 0 || part > 255) return undefined;
+      value = value * 256 + part;
+      part = 0;
+      digits = 0;
+      parts++;
+    } else {
+      // A second digit behind a zero, or a fourth one.
+      if (code < zero || code > zero + 9 || (digits > 0 && part === 0) || digits === 3) return undefined;
+      part = part * 10 + (code - zero);
+      digits++;
+    }
   }
-  return bytes;
+  return parts === 4 ? value : undefined;
 }
+
+const dot = 0x2e;
+const zero = 0x30;
+
+const bytes4 = (value: number): Uint8Array =>
+  Uint8Array.of(value >>> 24, (value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff);
 
 function parse6(text: string): Uint8Array | undefined {
   let body = text;
-  let tail: Uint8Array | undefined;
   const dotted = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(text);
   if (dotted !== null) {
-    tail = parse4(dotted[2] ?? "");
+    const tail = parse4(dotted[2] ?? "");
     if (tail === undefined) return undefined;
-    const high = (((tail[0] ?? 0) << 8) | (tail[1] ?? 0)).toString(16);
-    const low = (((tail[2] ?? 0) << 8) | (tail[3] ?? 0)).toString(16);
-    body = `${dotted[1]}${high}:${low}`;
+    body = `${dotted[1]}${(tail >>> 16).toString(16)}:${(tail & 0xffff).toString(16)}`;
   }
   const halves = body.split("::");
   if (halves.length > 2) return undefined;

@@ -4,6 +4,7 @@ import {
   bytesOf,
   type Family,
   familyOf,
+  number4,
   numberOf,
   tryAddress,
   widthOf,
@@ -77,6 +78,11 @@ export function contains(prefix: Prefix, address: Address): boolean {
   const base = baseOf(prefix);
   const length = lengthOf(prefix);
   if (familyOf(base) !== familyOf(address)) return false;
+  if (familyOf(base) === 4) {
+    // By division: a shift by 32 is none.
+    const size = 2 ** (32 - length);
+    return Math.floor(number4(base) / size) === Math.floor(number4(address) / size);
+  }
   const left = bytesOf(base);
   const right = bytesOf(address);
   const whole = length >> 3;
@@ -88,7 +94,8 @@ export function contains(prefix: Prefix, address: Address): boolean {
 export const covers = (outer: Prefix, inner: Prefix): boolean =>
   lengthOf(outer) <= lengthOf(inner) && contains(outer, baseOf(inner));
 
-export const overlaps = (a: Prefix, b: Prefix): boolean => covers(a, b) || covers(b, a);
+export const overlaps = (a: Prefix, b: Prefix): boolean =>
+  lengthOf(a) <= lengthOf(b) ? contains(a, baseOf(b)) : contains(b, baseOf(a));
 
 /** How many addresses the prefix holds, network and broadcast addresses included. */
 export const sizeOf = (prefix: Prefix): bigint => 1n << BigInt(widthOf(prefixFamily(prefix)) - lengthOf(prefix));

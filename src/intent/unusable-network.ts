@@ -1,4 +1,5 @@
-import { overlaps, type Prefix } from "../base/prefix.ts";
+import type { Family } from "../base/address.ts";
+import { overlaps, type Prefix, prefixFamily } from "../base/prefix.ts";
 
 /** No pod can have an address of these (RFC 6890, RFC 4291). */
 const unusable: readonly (readonly [Prefix, string])[] = (
@@ -15,9 +16,11 @@ const unusable: readonly (readonly [Prefix, string])[] = (
     ["ff00::/8", "multicast"],
   ] as const
 ).map(([prefix, use]) => [prefix as Prefix, use]);
+const unusableOf = (family: Family) => unusable.filter(([prefix]) => prefixFamily(prefix) === family);
+const byFamily = { 4: unusableOf(4), 6: unusableOf(6) };
 
 /** Why pods cannot have addresses of this network; undefined when they can. */
 export function unusableFor(network: Prefix): string | undefined {
-  const found = unusable.find(([prefix]) => overlaps(prefix, network));
+  const found = byFamily[prefixFamily(network)].find(([prefix]) => overlaps(prefix, network));
   return found === undefined ? undefined : `${found[0]} is for ${found[1]} addresses`;
 }

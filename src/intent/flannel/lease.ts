@@ -76,7 +76,9 @@ export function encodeUnreadable(reason: string): Uint8Array {
 /** @throws TwillError `corrupt` for what no version wrote, `unsupported` for a version after this one. */
 export function decodeLease(bytes: Uint8Array, source = "a node's lease"): Lease {
   const root = rootOf(parseJson(bytes, { source, code: "corrupt", maxLength, maxDepth: 16 }));
-  const found = readObject({ version: plain() }, root, { unknown: "ignore" }).values.version;
+  const { version: found, unreadable: reason } = readObject({ version: plain(), unreadable: plain() }, root, {
+    unknown: "ignore",
+  }).values;
   if (typeof found === "number" && found > version) {
     throw new TwillError("unsupported", `it has version ${found}; this Twill reads up to ${version}`, {
       operation: "read",
@@ -84,7 +86,6 @@ export function decodeLease(bytes: Uint8Array, source = "a node's lease"): Lease
       remedy: "upgrade this node's Twill",
     });
   }
-  const reason = readObject({ unreadable: plain() }, root, { unknown: "ignore" }).values.unreadable;
   if (typeof reason === "string")
     throw new TwillError("corrupt", reason, { operation: "read", object: source, ...rewritten });
   const { values, at } = readObject(fields, root, { unknown: "ignore" });
