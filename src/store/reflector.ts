@@ -98,7 +98,12 @@ export class Reflector<T> {
     return this.#known.get(name)?.value;
   }
 
-  /** A copy, ordered by name. */
+  /** How many objects there are. */
+  get size(): number {
+    return this.#known.size;
+  }
+
+  /** A copy, ordered by name: not to be made with each change. */
   objects(): ReadonlyMap<string, T> {
     const entries = [...this.#known].sort(([a], [b]) => (a < b ? -1 : 1));
     return new Map(entries.map(([name, known]) => [name, known.value]));

@@ -42,7 +42,8 @@ export class LateNodes {
   waitFor(names: readonly string[], what: string): void {
     if (what !== this.#what) this.#since.clear();
     this.#what = what;
-    for (const name of this.#since.keys()) if (!names.includes(name)) this.#since.delete(name);
+    const wanted = new Set(names);
+    for (const name of this.#since.keys()) if (!wanted.has(name)) this.#since.delete(name);
     const now = this.#options.clock.monotonic();
     for (const name of names) if (!this.#since.has(name)) this.#since.set(name, now);
     this.#absence.watch(this.#addresses([...names, ...this.away]));
@@ -71,9 +72,10 @@ export class LateNodes {
   #addresses(names: readonly string[]): ReadonlyMap<string, Address> {
     const addresses = new Map<string, Address>();
     for (const name of names) {
+      if (addresses.size === mostAsked) break;
       const lease = this.#options.leaseOf(name);
       const address = lease && (addressOf(lease, 4) ?? addressOf(lease, 6));
-      if (address !== undefined && addresses.size < mostAsked) addresses.set(name, address);
+      if (address !== undefined) addresses.set(name, address);
     }
     return addresses;
   }

@@ -24,6 +24,8 @@ export interface ProposerOptions {
   readonly readWanted: () => Promise<ClusterNetwork>;
   /** The cluster as this node sees it at the moment. */
   readonly cluster: () => { readonly leases: readonly Lease[]; readonly positions: PeerPositions };
+  /** How many there are. */
+  readonly nodes: () => number;
   /** The node's own. */
   readonly held: () => HeldPosition | undefined;
   readonly clock: Clock;
@@ -64,22 +66,25 @@ export class Proposer {
     this.#options.onChange();
   }
 
-  /** The configuration as written, or this node's position, is other than the target. Call it as often as it is so. */
-  propose(): void {
-    if (!this.#running) void this.#run();
+  /**
+   * The configuration as written, or this node's position, is other than the target. Call it as often as it is so. `inTurn`:
+   * every agent sees the same at this moment, so most of them wait whether it is still to be done.
+   */
+  propose({ inTurn }: { readonly inTurn: boolean }): void {
+    if (!this.#running) void this.#run(inTurn);
   }
 
   stop(): void {
     this.#stop.abort();
   }
 
-  async #run(): Promise<void> {
+  async #run(inTurn: boolean): Promise<void> {
     this.#running = true;
-    const { clock, random, log, cluster, onChange } = this.#options;
+    const { clock, random, log, onChange } = this.#options;
     let pause = 0;
     try {
-      const turn = Math.min(longestTurnMs, turnMs * cluster().leases.length);
-      await clock.sleep(random.below(turn + 1), this.#stop.signal);
+      const turn = inTurn ? Math.min(longestTurnMs, turnMs * this.#options.nodes()) : 0;
+      if (turn > 0) await clock.sleep(random.below(turn + 1), this.#stop.signal);
       if (this.#stop.signal.aborted) return;
       const refused = await this.#try();
       const changed = JSON.stringify(refused) !== JSON.stringify(this.#refused);

@@ -28,6 +28,7 @@ import { Proposer } from "./proposer.ts";
 /** The leases as the agent's reflector has them. */
 export interface LeaseView {
   readonly state: ReflectorState;
+  readonly size: number;
   objects(): ReadonlyMap<string, Lease>;
   get(name: string): Lease | undefined;
 }
@@ -59,6 +60,9 @@ export interface InForce {
 
 /** What was sent by the old configuration has arrived after that, however long the queues were. */
 const underWayMs = 1_000;
+/** What an agent finds to be done in its first moments, the others did not see at that same moment: they started at others. */
+const startingMs = 10_000;
+
 /**
  * This node's part in a change of the cluster's configuration: which position it takes, when, and what it tells the others.
  * The decisions are src/switch/protocol.ts; here is what they need: views that are fresh enough, the disk, time.
@@ -68,6 +72,7 @@ export class Switcher {
   readonly #targets: Reflector<SwitchTarget | undefined>;
   readonly #proposer: Proposer;
   readonly #late: LateNodes;
+  readonly #startedAt: number;
   #kept: KeptPosition | undefined;
   /** The kernel is known to be at this position. */
   #acknowledged: HeldPosition | undefined;
@@ -81,6 +86,7 @@ export class Switcher {
 
   constructor(options: SwitcherOptions) {
     this.#options = options;
+    this.#startedAt = options.clock.monotonic();
     const { store, source, file, cache, boot, allowExtension, clock, random, log, onChange, leases } = options;
     try {
       this.#kept = file.load();
@@ -107,6 +113,7 @@ export class Switcher {
       store,
       readWanted: () => source.read(),
       cluster: () => ({ leases: [...leases.objects().values()], positions: this.#positions(true) }),
+      nodes: () => leases.size,
       held: () => this.#held,
       clock,
       random,
@@ -269,7 +276,8 @@ export class Switcher {
       this.#options.source.adopted();
       this.#proposer.settle();
     } else if (this.#targets.state === "synced" && (current === undefined || behind || this.#options.source.isMeant)) {
-      this.#proposer.propose();
+      const age = this.#options.clock.monotonic() - this.#startedAt;
+      this.#proposer.propose({ inTurn: age > startingMs });
     }
   }
 
@@ -311,7 +319,7 @@ export class Switcher {
       this.#wake(this.#next - now);
       return true;
     }
-    this.#next = now + this.#options.leases.objects().size / 50;
+    this.#next = now + this.#options.leases.size / 50;
     return false;
   }
 
