@@ -16,14 +16,27 @@ export interface ProbePacket {
   readonly reply?: boolean;
 }
 
-export const protocolNumber = ({ protocol, source }: Pick<ProbePacket, "protocol" | "source">): number =>
-  protocol === "icmp" ? (familyOf(source) === 4 ? protocols.icmp : protocols.icmpv6) : protocols[protocol];
+/** A packet as rules see it, of any protocol: those that no probe is made of by their number. */
+export interface FilteredPacket extends Omit<ProbePacket, "protocol"> {
+  readonly protocol: ProbePacket["protocol"] | number;
+}
+
+const sctp = 132;
+
+export const protocolNumber = ({ protocol, source }: Pick<FilteredPacket, "protocol" | "source">): number =>
+  typeof protocol === "number"
+    ? protocol
+    : protocol === "icmp"
+      ? familyOf(source) === 4
+        ? protocols.icmp
+        : protocols.icmpv6
+      : protocols[protocol];
 
 export const etherTypeOf = ({ source }: Pick<ProbePacket, "source">): number =>
   familyOf(source) === 4 ? etherTypes.ipv4 : etherTypes.ipv6;
 
 /** The IP header as nf_tables rules read it. Checksums are 0: no rule compares them. */
-export function networkHeader(packet: ProbePacket): Uint8Array {
+export function networkHeader(packet: FilteredPacket): Uint8Array {
   const writer = new ByteWriter(40);
   const addresses = () => writer.raw(bytesOf(packet.source)).raw(bytesOf(packet.destination)).bytes();
   if (familyOf(packet.source) === 4) {
@@ -38,8 +51,9 @@ export function networkHeader(packet: ProbePacket): Uint8Array {
   return addresses();
 }
 
-export function transportHeader(packet: ProbePacket): Uint8Array {
+export function transportHeader(packet: FilteredPacket): Uint8Array {
   const writer = new ByteWriter(20);
+  if (typeof packet.protocol === "number" && packet.protocol !== sctp) return new Uint8Array(8);
   if (packet.protocol === "icmp") {
     const [request, answer] = familyOf(packet.source) === 4 ? [8, 0] : [128, 129];
     return writer
@@ -53,6 +67,8 @@ export function transportHeader(packet: ProbePacket): Uint8Array {
       .u16be(Math.max(8, packet.size - 28))
       .u16be(0)
       .bytes();
+  // Common header and an INIT chunk (RFC 9260).
+  if (packet.protocol === sctp) return writer.zero(8).u8(1).zero(3).bytes();
   // SYN; SYN and ACK in the answer.
   return writer
     .zero(8)

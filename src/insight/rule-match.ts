@@ -1,14 +1,34 @@
-import type { NftElement, NftRule, NftSet } from "../objects/nft.ts";
-import { bytesOfData, type NftData } from "../objects/nft-data.ts";
+import type { NftElement, NftRule } from "../objects/nft.ts";
+import { bytesOfData } from "../objects/nft-data.ts";
 import { ctState, type NftExpression, type NftExpressionOf, type NftVerdict } from "../objects/nft-expression.ts";
 import type { Ruleset } from "./kernel-view.ts";
-import { etherTypeOf, networkHeader, type ProbePacket, protocolNumber, transportHeader } from "./probe-packet.ts";
+import { etherTypeOf, type FilteredPacket, networkHeader, protocolNumber, transportHeader } from "./probe-packet.ts";
+import { Registers } from "./registers.ts";
+import { findElement } from "./set-lookup.ts";
 
 /** What a rule sees of a packet at a hook. */
 export interface RuleContext {
-  readonly packet: ProbePacket;
+  readonly packet: FilteredPacket;
   readonly inputDevice?: { readonly name: string; readonly index: number };
   readonly outputDevice?: { readonly name: string; readonly index: number };
+  /** Absent: the packet is the first of its connection, or the first answer. Bits as `ctState` and `ctStatus` have them. */
+  readonly connection?: { readonly state: number; readonly status: number };
+  /** What a routing table says; absent: not known. */
+  readonly fib?: (question: NftExpressionOf<"fib">) => Uint8Array | undefined;
+  /** What rules write. Absent: forgotten, and what they read of it is what a fresh packet has. */
+  readonly trail?: PacketTrail;
+}
+
+/** What rules leave on a packet and its connection, and where it was counted. */
+export class PacketTrail {
+  /** Host order. */
+  mark = 0;
+  /** 128 bits. */
+  label: Uint8Array = new Uint8Array(16);
+  /** Elements whose counter went up, by their set, in order. */
+  readonly counted: { readonly set: string; readonly element: NftElement }[] = [];
+  /** nflog groups that were told, in order. */
+  readonly logged: number[] = [];
 }
 
 /** Whether a rule applies: "maybe" where it asks for something that a model cannot know (a rate, a socket, xtables code). */
@@ -18,11 +38,12 @@ export interface RuleMatch {
   readonly effect?: "reject" | "masquerade" | "snat" | "dnat" | "redirect";
 }
 
-type Register = Uint8Array | undefined;
+/** Undefined: not known. */
+type Value = Uint8Array | undefined;
 
-/** One rule, expression by expression, as nft_do_chain does it. A register of undefined is one whose value is not known. */
+/** One rule, expression by expression, as nft_do_chain does it. */
 export function matchRule(ruleset: Ruleset, rule: NftRule, context: RuleContext): RuleMatch {
-  const registers = new Map<number, Register>();
+  const registers = new Registers();
   let sure = true;
   let verdict: NftVerdict | undefined;
   let effect: RuleMatch["effect"];
@@ -33,6 +54,8 @@ export function matchRule(ruleset: Ruleset, rule: NftRule, context: RuleContext)
     else if (typeof step === "object") {
       verdict = step.verdict ?? verdict;
       effect = step.effect ?? effect;
+      // The first verdict ends the rule, whatever stands behind it (nft_do_chain).
+      if (verdict !== undefined && verdict.verdict !== "continue") break;
     }
   }
   return {
@@ -48,11 +71,11 @@ function evaluate(
   ruleset: Ruleset,
   rule: NftRule,
   expression: NftExpression,
-  registers: Map<number, Register>,
+  registers: Registers,
   context: RuleContext,
 ): Step {
-  const load = (to: number, value: Register): Step => {
-    registers.set(to, value);
+  const load = (to: number, value: Value): Step => {
+    registers.load(to, value);
     return "next";
   };
   switch (expression.type) {
@@ -61,17 +84,17 @@ function evaluate(
     case "meta":
       return load(expression.to, meta(expression.key, context));
     case "ct":
-      return load(expression.to, conntrack(expression.key, context.packet));
+      return load(expression.to, conntrack(expression.key, context));
     case "immediate":
       return load(expression.to, bytesOfData(expression.value));
     case "bitwise":
-      return load(expression.to, bitwise(registers.get(expression.from), expression));
+      return load(expression.to, bitwise(registers.read(expression.from, expression.length), expression));
     case "cmp":
-      return compare(registers.get(expression.from), expression);
+      return compare(registers.read(expression.from, expression.value.length / 2), expression);
     case "range":
-      return within(registers.get(expression.from), expression);
+      return within(registers.read(expression.from, expression.first.length / 2), expression);
     case "lookup":
-      return lookup(ruleset, rule, expression, registers);
+      return lookup(ruleset, rule, expression, registers, context.trail);
     case "verdict":
       return { verdict: expression.verdict };
     case "reject":
@@ -80,10 +103,16 @@ function evaluate(
       return { effect: expression.type };
     case "nat":
       return { effect: expression.kind };
-    case "counter":
     case "log":
+      if (expression.group !== undefined) context.trail?.logged.push(expression.group);
+      return "next";
     case "meta.set":
+      if (expression.key === "mark") return leave(context.trail, registers.read(expression.from, 4), setMark);
+      return "next";
     case "ct.set":
+      if (expression.key === "label") return leave(context.trail, registers.read(expression.from, 16), addLabel);
+      return "next";
+    case "counter":
     case "notrack":
     case "payload.set":
     case "object":
@@ -91,7 +120,9 @@ function evaluate(
     case "raw":
       return xtables(expression);
     case "fib":
+      return load(expression.to, context.fib?.(expression));
     case "byteorder":
+      return load(expression.to, swapped(registers.read(expression.from, expression.length), expression.size));
     case "shift":
     case "numgen":
     case "jhash":
@@ -103,7 +134,7 @@ function evaluate(
   }
 }
 
-function payload({ base, offset, length }: NftExpressionOf<"payload">, packet: ProbePacket): Register {
+function payload({ base, offset, length }: NftExpressionOf<"payload">, packet: FilteredPacket): Value {
   const header =
     base === "network" ? networkHeader(packet) : base === "transport" ? transportHeader(packet) : undefined;
   if (header === undefined || offset + length > header.length) return undefined;
@@ -119,7 +150,25 @@ const interfaceName = (name: string | undefined): Uint8Array => {
   return bytes;
 };
 
-function meta(key: NftExpressionOf<"meta">["key"], { packet, inputDevice, outputDevice }: RuleContext): Register {
+function leave(
+  trail: PacketTrail | undefined,
+  value: Value,
+  write: (on: PacketTrail, value: Uint8Array) => void,
+): Step {
+  if (trail !== undefined && value !== undefined) write(trail, value);
+  return "next";
+}
+
+const setMark = (trail: PacketTrail, value: Uint8Array): void => {
+  trail.mark = new DataView(value.buffer, value.byteOffset).getUint32(0, true);
+};
+
+/** Bits are only ever added (nft_ct_set_eval: nf_connlabels_replace with the value as mask). */
+const addLabel = (trail: PacketTrail, value: Uint8Array): void => {
+  trail.label = trail.label.map((byte, index) => byte | (value[index] ?? 0));
+};
+
+function meta(key: NftExpressionOf<"meta">["key"], { packet, inputDevice, outputDevice, trail }: RuleContext): Value {
   switch (key) {
     case "nfproto":
       return u8(packet.source.includes(":") ? 10 : 2);
@@ -138,6 +187,7 @@ function meta(key: NftExpressionOf<"meta">["key"], { packet, inputDevice, output
     case "len":
       return host(packet.size);
     case "mark":
+      return host(trail?.mark ?? 0);
     case "priority":
     case "pkttype":
       return key === "pkttype" ? u8(0) : host(0);
@@ -146,25 +196,30 @@ function meta(key: NftExpressionOf<"meta">["key"], { packet, inputDevice, output
   }
 }
 
-function conntrack(key: NftExpressionOf<"ct">["key"], packet: ProbePacket): Register {
+function conntrack(key: NftExpressionOf<"ct">["key"], { packet, connection, trail }: RuleContext): Value {
   const reply = packet.reply === true;
-  if (key === "state") return host(reply ? ctState.established : ctState.new);
+  if (key === "state") return host(connection?.state ?? (reply ? ctState.established : ctState.new));
+  if (key === "status") return connection === undefined ? undefined : host(connection.status);
   if (key === "direction") return u8(reply ? 1 : 0);
   if (key === "mark") return host(0);
+  if (key === "label") return trail?.label;
   return undefined;
 }
 
-function bitwise(value: Register, { length, mask, xor }: NftExpressionOf<"bitwise">): Register {
+function bitwise(value: Value, { length, mask, xor }: NftExpressionOf<"bitwise">): Value {
   if (value === undefined) return undefined;
   const [and, or] = [bytesOfData(mask), bytesOfData(xor)];
   return Uint8Array.from({ length }, (_, index) => ((value[index] ?? 0) & (and[index] ?? 0)) ^ (or[index] ?? 0));
 }
 
+/** Between host and network order, number by number: both machines that Twill runs on are little-endian. */
+const swapped = (value: Value, size: number): Value =>
+  value?.map((_, index) => value[index - (index % size) + size - 1 - (index % size)] ?? 0);
+
 /** A register is compared over the value's bytes (nft_cmp_eval: memcmp). */
-function compare(value: Register, { op, value: wanted }: NftExpressionOf<"cmp">): Step {
+function compare(value: Value, { op, value: wanted }: NftExpressionOf<"cmp">): Step {
   if (value === undefined) return "maybe";
-  const right = bytesOfData(wanted);
-  const order = Buffer.compare(padded(value, right.length), right);
+  const order = Buffer.compare(value, bytesOfData(wanted));
   const holds = {
     eq: order === 0,
     neq: order !== 0,
@@ -176,80 +231,31 @@ function compare(value: Register, { op, value: wanted }: NftExpressionOf<"cmp">)
   return holds ? "next" : "no";
 }
 
-function within(value: Register, { op, first, last }: NftExpressionOf<"range">): Step {
+function within(value: Value, { op, first, last }: NftExpressionOf<"range">): Step {
   if (value === undefined) return "maybe";
-  const [low, high] = [bytesOfData(first), bytesOfData(last)];
-  const of = padded(value, low.length);
-  const inside = Buffer.compare(of, low) >= 0 && Buffer.compare(of, high) <= 0;
+  const inside = Buffer.compare(value, bytesOfData(first)) >= 0 && Buffer.compare(value, bytesOfData(last)) <= 0;
   return inside === (op === "eq") ? "next" : "no";
-}
-
-function padded(value: Uint8Array, length: number): Uint8Array {
-  if (value.length >= length) return value.subarray(0, length);
-  const whole = new Uint8Array(length);
-  whole.set(value);
-  return whole;
 }
 
 function lookup(
   ruleset: Ruleset,
   { family, table }: NftRule,
   expression: NftExpressionOf<"lookup">,
-  registers: Map<number, Register>,
+  registers: Registers,
+  trail: PacketTrail | undefined,
 ): Step {
   const set = ruleset.sets.find((one) => one.family === family && one.table === table && one.name === expression.set);
   if (set === undefined) return "maybe";
-  const key = keyAt(registers, expression.from, set.keyLength);
+  const key = registers.read(expression.from, set.keyLength);
   if (key === undefined) return "maybe";
-  const element = findElement(set, ruleset.elements(family, table, set.name), key);
+  const element = findElement(set, ruleset.elements(family, table, set.name), key.toHex());
   if ((element === undefined) !== (expression.invert === true)) return "no";
+  if (element !== undefined && set.counter === true) trail?.counted.push({ set: set.name, element });
   if (expression.to === undefined || element?.data === undefined) return "next";
   if (expression.to === "verdict") return typeof element.data === "string" ? "maybe" : { verdict: element.data };
-  registers.set(expression.to, typeof element.data === "string" ? bytesOfData(element.data) : undefined);
+  registers.load(expression.to, typeof element.data === "string" ? bytesOfData(element.data) : undefined);
   return "next";
 }
-
-/** A concatenated key lies in registers of four bytes, side by side. */
-function keyAt(registers: ReadonlyMap<number, Register>, from: number, length: number): string | undefined {
-  const key = new Uint8Array(length);
-  for (let at = 0; at < length; ) {
-    const word = from + at / 4;
-    if (!registers.has(word)) return undefined;
-    const value = registers.get(word);
-    if (value === undefined) return undefined;
-    key.set(value.subarray(0, length - at), at);
-    at += Math.max(4, Math.ceil(value.length / 4) * 4);
-  }
-  return key.toHex();
-}
-
-function findElement(set: NftSet, elements: readonly NftElement[], key: string): NftElement | undefined {
-  const exact = elements.find((element) => element.key === key && element.intervalEnd !== true && !element.keyEnd);
-  if (exact !== undefined) return exact;
-  const ranged = set.interval === true ? findRange(set, elements, key) : undefined;
-  return ranged ?? elements.find((element) => element.key === "");
-}
-
-function findRange(set: NftSet, elements: readonly NftElement[], key: string): NftElement | undefined {
-  if (set.key.length > 1) {
-    // Each field on registers of its own, so each is compared alone; fields are padded to 4 bytes, like both ends.
-    return elements.find(({ key: first, keyEnd }) => keyEnd !== undefined && words(key, first, keyEnd));
-  }
-  let start: NftElement | undefined;
-  for (const element of [...elements].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))) {
-    if (element.key === "" || element.key > key) continue;
-    start = element.intervalEnd === true ? undefined : element;
-  }
-  return start;
-}
-
-const words = (key: string, first: NftData | "", last: NftData): boolean => {
-  for (let at = 0; at < key.length; at += 8) {
-    const word = key.slice(at, at + 8);
-    if (word < first.slice(at, at + 8) || word > last.slice(at, at + 8)) return false;
-  }
-  return true;
-};
 
 /** iptables-nft: matches and targets of xtables, whose data opens with... nothing but their own struct; the name is the expression's. */
 function xtables({ name, data }: NftExpressionOf<"raw">): Step {

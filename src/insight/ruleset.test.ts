@@ -18,6 +18,7 @@ import {
 import { kernelSysctls } from "../kernel/sysctl.ts";
 import { readKernel } from "./kernel-view.ts";
 import type { ProbePacket } from "./probe-packet.ts";
+import { PacketTrail } from "./rule-match.ts";
 import { type HookVerdict, passHook } from "./ruleset.ts";
 
 // This machine may be busy with much else.
@@ -81,6 +82,12 @@ const match = (random: Random): string =>
     "ip ttl < 3",
     "ip length > 20",
     "udp length > 500",
+    "meta mark set udp dport map { 53 : 7, 1000-1500 : 9 }",
+    "meta mark set ip daddr . udp dport map { 10.0.1.2 . 53 : 7, 10.0.1.2 . 80 : 9 }",
+    "meta mark set 7",
+    "meta mark 7",
+    "meta mark > 7",
+    "ip daddr . udp dport vmap { 10.0.1.2 . 53 : drop, 10.0.1.2 . 1500 : accept }",
     "counter",
     "",
   ]);
@@ -129,7 +136,8 @@ function verdictOf(netns: TestNetns, packet: ProbePacket): HookVerdict {
   try {
     const kernel = readKernel(netns.rtnl, kernelSysctls(netns.fd), nft);
     const device = (name: string) => ({ name, index: netns.indexOf(name) });
-    return passHook(kernel.ruleset, "forward", { packet, inputDevice: device("in0"), outputDevice: device("out0") });
+    const devices = { inputDevice: device("in0"), outputDevice: device("out0") };
+    return passHook(kernel.ruleset, "forward", { packet, ...devices, trail: new PacketTrail() });
   } finally {
     nft.close();
   }

@@ -21,12 +21,16 @@ type Outcome = { readonly end: "accept" | "continue" } | { readonly end: "drop";
 /** Chains that jump to each other in a circle are refused by the kernel; this bounds a dump that changed underneath. */
 const maximumDepth = 16;
 
-/** Every base chain of the hook, by priority: all of them must let the packet pass (nf_hook_slow). */
+/**
+ * Every base chain of the hook, by priority: all of them must let the packet pass (nf_hook_slow). Of equal priority the one that was
+ * registered last comes first (nf_hook_entries_grow).
+ */
 export function passHook(ruleset: Ruleset, hook: NftHook, context: RuleContext): HookVerdict {
   const families = familyOf(context.packet.source) === 4 ? ["inet", "ip"] : ["inet", "ip6"];
   const bases = ruleset.chains
     .filter((chain) => families.includes(chain.family) && chain.base?.hook === hook)
     .filter((chain) => chain.base?.type !== "nat" || context.packet.reply !== true)
+    .toReversed()
     .sort((a, b) => (a.base?.priority ?? 0) - (b.base?.priority ?? 0));
   return passChains(ruleset, bases, context);
 }
