@@ -33,10 +33,11 @@ export function excerptOf(text: string, start: number, end: number): string {
 /** Something wrong at a place in a JSON document. */
 export class JsonError extends TwillError {
   readonly position: Position;
+  /** The field: "Backend.VNI". Undefined: the document itself, or it could not be read that far. */
+  readonly path: string | undefined;
   /** Two lines: the text, and carets below it. */
   readonly excerpt: string;
 
-  /** `path` names the field, where there is one: "Backend.VNI". */
   constructor(
     document: { readonly text: string; readonly source: string; readonly code: ErrorCode },
     span: { readonly start: number; readonly end: number },
@@ -52,6 +53,7 @@ export class JsonError extends TwillError {
       remedy,
     });
     this.position = position;
+    this.path = path === "" ? undefined : path;
     this.excerpt = excerptOf(document.text, span.start, span.end);
   }
 

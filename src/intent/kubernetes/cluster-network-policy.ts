@@ -90,7 +90,7 @@ export function readSubject(place: Place, reading: Reading): EndpointMatch {
 /** NamespacedPod: both selectors, each empty for all. */
 function readPods(place: Place, reading: Reading): EndpointMatch {
   const fields = readFields(place, ["namespaceSelector", "podSelector"], reading, {
-    refuseUnknown: "write namespaceSelector and podSelector",
+    unknown: { refuse: "write namespaceSelector and podSelector" },
   });
   const namespaces = fields.at("namespaceSelector");
   const pods = fields.at("podSelector");

@@ -12,7 +12,7 @@ export const everything: Selector = { op: "all" };
  */
 export function readLabelSelector(place: Place, reading: Reading): Selector {
   const fields = readFields(place, ["matchLabels", "matchExpressions"], reading, {
-    refuseUnknown: "labels stand under matchLabels: {app: web}, everything else under matchExpressions",
+    unknown: { refuse: "labels stand under matchLabels: {app: web}, everything else under matchExpressions" },
   });
   const labels = fields.at("matchLabels");
   const expressions = fields.at("matchExpressions");
@@ -33,8 +33,8 @@ function allOf(selectors: readonly Selector[]): Selector {
 const operators = ["In", "NotIn", "Exists", "DoesNotExist"] as const;
 
 function readRequirement(place: Place, reading: Reading): Selector {
-  const refuseUnknown = "write key, operator and values";
-  const fields = readFields(place, ["key", "operator", "values"], reading, { refuseUnknown });
+  const unknown = { refuse: "write key, operator and values" };
+  const fields = readFields(place, ["key", "operator", "values"], reading, { unknown });
   const keyPlace = fields.at("key");
   const operatorPlace = fields.at("operator");
   if (keyPlace === undefined) throw missing(fields, "key", "add the label's name: key: role");

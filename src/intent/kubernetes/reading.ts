@@ -48,15 +48,22 @@ export interface Fields<K extends string> {
 }
 
 /**
- * Unknown fields are another version's, so they are warned of and kept; but one that is a known field with a slip of the pen would
- * be left out where it was meant, and that is an error. `refuseUnknown`, a remedy: so is every one, for what it would mean could only be
- * guessed. @throws JsonError, also when it is no object.
+ * Fields without a reader here: `ignore` where most fields are none of our business; `warn` where another version may have some;
+ * `refuse`, with the remedy, where what one means could only be guessed.
+ */
+export interface FieldOptions {
+  readonly unknown?: "ignore" | "warn" | { readonly refuse: string };
+}
+
+/**
+ * Warns of unknown fields, which are kept; but one that is a known field with a slip of the pen would be left out where it was meant,
+ * and that is an error. @throws JsonError, also when it is no object.
  */
 export function readFields<K extends string>(
   place: Place,
   known: readonly K[],
   reading: Reading,
-  options: { readonly refuseUnknown?: string } = {},
+  { unknown: others = "warn" }: FieldOptions = {},
 ): Fields<K> {
   const members = membersOf(place);
   const unknown: string[] = [];
@@ -67,15 +74,14 @@ export function readFields<K extends string>(
       if (member.value.kind !== "null") found.set(member.key, at);
       continue;
     }
+    if (others === "ignore") continue;
     const meant = nearest(member.key, known);
     if (meant !== undefined && (reading.origin === "file" || !members.some(({ key }) => key === meant))) {
       throw wrong(at, `unknown field "${shown(member.key)}"`, `did you mean "${meant}"?`, member.keySpan);
     }
-    const remedy = options.refuseUnknown ?? `known here are ${known.join(", ")}`;
-    if (options.refuseUnknown !== undefined) {
-      throw wrong(at, `unknown field "${shown(member.key)}"`, remedy, member.keySpan);
-    }
+    if (others !== "warn") throw wrong(at, `unknown field "${shown(member.key)}"`, others.refuse, member.keySpan);
     unknown.push(member.key);
+    const remedy = `known here are ${known.join(", ")}`;
     warnAt(reading, at, `the field "${shown(member.key)}" is not known to this version`, remedy);
   }
   return { place, at: (name) => found.get(name), unknown };
