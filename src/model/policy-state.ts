@@ -78,15 +78,10 @@ export const portKey = (group: GroupNumber, protocol: number, first: number): Po
 
 /**
  * `group/class/protocol/portClass`. Asked in this order, and the first row found counts:
- *
- *     (group, class, protocol, port class)
- *     (group, 0,     protocol, port class)
- *     (group, class, 0,        0)           only where the port class is 0
- *     (group, 0,     0,        0)           likewise
- *
- * Every group has the last. A port class other than 0 always has its row of class 0, so the two last are never asked for it.
- * Protocol 0 stands for all protocols and ports of which the rows before say nothing: "anything from this class" is one row,
- * beside one for each port class of the group about which it says something else than class 0.
+ * (group, class, protocol, port class), (group, class, 0, 0), (group, 0, protocol, port class), (group, 0, 0, 0), which every
+ * group has. Protocol and port class 0/0 stand for all that has no row of its own: "anything from this class" is one row.
+ * The class is that of the peer's row in `addresses`, if it has one, else that of its range in `networks`, else 0: an
+ * address with a row is never looked up in `networks`.
  */
 export type DecisionKey = string;
 export const decisionKey = (group: GroupNumber, of: ClassNumber, protocol: number, port: PortClass): DecisionKey =>
