@@ -293,9 +293,7 @@ export class Agent {
   #update(): void {
     const waiting = [...this.#lacking];
     this.#switcher.update();
-    const { inForce } = this.#switcher;
-    // It asks where all nodes stand, which is not to be paid for with each news.
-    const preview = inForce === undefined ? this.#switcher.preview : undefined;
+    const { inForce, preview } = this.#switcher;
     if (inForce !== undefined) this.#advance(inForce, waiting);
     else if (preview !== undefined) this.#join(preview, waiting);
     else waiting.push(`a valid network configuration from ${this.#source.name}`);

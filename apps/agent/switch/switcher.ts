@@ -133,10 +133,11 @@ export class Switcher {
     return { id: held.sends, sends, receives: others };
   }
 
-  /** By what to claim subnets and to find the underlay while the node has not joined. */
+  /** By what to claim subnets and to find the underlay while the node has not joined. Undefined: it has, or knows nothing. */
   get preview(): ClusterNetwork | undefined {
     const target = this.#target;
-    if (target === undefined) return undefined;
+    // Where all nodes stand is not to be asked with each news.
+    if (target === undefined || this.inForce !== undefined) return undefined;
     const settled = [...this.#positions().values()].every((position) => position?.accepts.includes(target.id) ?? true);
     const [earlier] = target.earlier;
     return target.configs.get(settled ? target.id : (earlier ?? target.id));
