@@ -14,6 +14,19 @@ export const SECRETS: Resource = { group: "", version: "v1", plural: "secrets", 
 export const EVENTS: Resource = { group: "", version: "v1", plural: "events", kind: "Event" };
 export const PODS: Resource = { group: "", version: "v1", plural: "pods", kind: "Pod" };
 export const NODES: Resource = { group: "", version: "v1", plural: "nodes", kind: "Node" };
+export const NAMESPACES: Resource = { group: "", version: "v1", plural: "namespaces", kind: "Namespace" };
+export const NETWORK_POLICIES: Resource = {
+  group: "networking.k8s.io",
+  version: "v1",
+  plural: "networkpolicies",
+  kind: "NetworkPolicy",
+};
+export const CLUSTER_NETWORK_POLICIES: Resource = {
+  group: "policy.networking.k8s.io",
+  version: "v1alpha2",
+  plural: "clusternetworkpolicies",
+  kind: "ClusterNetworkPolicy",
+};
 
 /** Where an object is, or a collection of them: no namespace for cluster-wide resources. */
 export interface Place {
