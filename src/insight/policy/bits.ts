@@ -1,0 +1,51 @@
+/** A set of small numbers, 32 to a word. All sets of one `Universe` have its length. */
+export type Bits = Uint32Array;
+
+export const emptyBits = (size: number): Bits => new Uint32Array((size + 31) >>> 5);
+
+export function bitsWhere(size: number, holds: (index: number) => boolean): Bits {
+  const bits = emptyBits(size);
+  for (let index = 0; index < size; index++) if (holds(index)) addBit(bits, index);
+  return bits;
+}
+
+export function addBit(bits: Bits, index: number): void {
+  bits[index >>> 5] = (bits[index >>> 5] ?? 0) | (1 << (index & 31));
+}
+
+export const hasBit = (bits: Bits, index: number): boolean => (((bits[index >>> 5] ?? 0) >>> (index & 31)) & 1) === 1;
+
+export const bitsAnd = (a: Bits, b: Bits): Bits => a.map((word, at) => word & (b[at] ?? 0));
+export const bitsOr = (a: Bits, b: Bits): Bits => a.map((word, at) => word | (b[at] ?? 0));
+export const bitsMinus = (a: Bits, b: Bits): Bits => a.map((word, at) => word & ~(b[at] ?? 0));
+
+export function isEmpty(bits: Bits): boolean {
+  for (const word of bits) if (word !== 0) return false;
+  return true;
+}
+
+export function sameBits(a: Bits, b: Bits): boolean {
+  for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false;
+  return true;
+}
+
+export function eachBit(bits: Bits, visit: (index: number) => void): void {
+  for (let at = 0; at < bits.length; at++) {
+    let word = bits[at] ?? 0;
+    while (word !== 0) {
+      const low = word & -word;
+      visit(at * 32 + (31 - Math.clz32(low)));
+      word ^= low;
+    }
+  }
+}
+
+export function bitList(bits: Bits): number[] {
+  const found: number[] = [];
+  eachBit(bits, (index) => found.push(index));
+  return found;
+}
+
+/** Equal sets of one universe, equal texts. */
+export const bitsKey = (bits: Bits): string =>
+  Buffer.from(bits.buffer, bits.byteOffset, bits.byteLength).toString("latin1");

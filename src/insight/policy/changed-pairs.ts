@@ -1,0 +1,148 @@
+import { addBit, type Bits, bitsKey, eachBit, emptyBits } from "./bits.ts";
+import type { ReachChange } from "./diff.ts";
+import { intersect, isEqual, isNone, subtract, type Traffic } from "./traffic.ts";
+import type { Kind, Universe } from "./universe.ts";
+
+type Ends = readonly [egress: Traffic, ingress: Traffic];
+
+interface Change {
+  readonly gained: Traffic;
+  readonly lost: Traffic;
+  /** By index of the source. */
+  readonly rows: Map<number, Bits>;
+}
+
+/** Collects pairs of kinds by what changes between them. Equal traffic must be given as one object. */
+export class ChangedPairs {
+  readonly #universe: Universe;
+  readonly #numbers = new Map<Traffic, number>();
+  readonly #ofEnds = new Map<number, number>();
+  readonly #endsList: Traffic[] = [];
+  /** By both numbers of ends; undefined: no change. */
+  readonly #changes = new Map<number, Change | undefined>();
+  readonly #byContent = new Map<string, Change>();
+  readonly #meeting: Meeting;
+
+  constructor(universe: Universe) {
+    this.#universe = universe;
+    this.#meeting = new Meeting(universe);
+  }
+
+  note(source: Kind, destination: Kind, before: Ends, after: Ends): void {
+    if (before[0] === after[0] && before[1] === after[1]) return;
+    const change = this.#changeOf(before, after);
+    if (change === undefined || !this.#meeting.possible(source, destination)) return;
+    let row = change.rows.get(source.index);
+    if (row === undefined) {
+      row = emptyBits(this.#universe.kinds.length);
+      change.rows.set(source.index, row);
+    }
+    addBit(row, destination.index);
+  }
+
+  #changeOf(before: Ends, after: Ends): Change | undefined {
+    const [old, now] = [this.#through(before), this.#through(after)];
+    const key = old * 2 ** 26 + now;
+    if (this.#changes.has(key)) return this.#changes.get(key);
+    const [was, is] = [this.#endsList[old] ?? [], this.#endsList[now] ?? []];
+    let change: Change | undefined;
+    if (!isEqual(was, is)) {
+      const [gained, lost] = [subtract(is, was), subtract(was, is)];
+      const content = `${gained}|${lost}`;
+      change = this.#byContent.get(content) ?? { gained, lost, rows: new Map() };
+      this.#byContent.set(content, change);
+    }
+    this.#changes.set(key, change);
+    return change;
+  }
+
+  /** A number of what passes both ends. */
+  #through([egress, ingress]: Ends): number {
+    const key = this.#numberOf(egress) * 2 ** 26 + this.#numberOf(ingress);
+    const known = this.#ofEnds.get(key);
+    if (known !== undefined) return known;
+    const number = this.#endsList.push(intersect(egress, ingress)) - 1;
+    this.#ofEnds.set(key, number);
+    return number;
+  }
+
+  #numberOf(traffic: Traffic): number {
+    const number = this.#numbers.get(traffic) ?? this.#numbers.size;
+    this.#numbers.set(traffic, number);
+    return number;
+  }
+
+  /** Sources with the same destinations together, or the other way round, whichever are fewer. */
+  rectangles(): readonly ReachChange[] {
+    return [...this.#byContent.values()].flatMap(({ gained, lost, rows }) => {
+      if (isNone(gained) && isNone(lost)) return [];
+      const [bySource, byDestination] = [this.#fold(rows), this.#fold(this.#transposed(rows))];
+      const found =
+        bySource.length <= byDestination.length
+          ? bySource
+          : byDestination.map(({ sources, destinations }) => ({ sources: destinations, destinations: sources }));
+      return found.map((rectangle) => ({ ...rectangle, gained, lost }));
+    });
+  }
+
+  #fold(rows: ReadonlyMap<number, Bits>): Pick<ReachChange, "sources" | "destinations">[] {
+    const found = new Map<string, { readonly sources: Bits; readonly destinations: Bits }>();
+    for (const [source, destinations] of rows) {
+      const key = bitsKey(destinations);
+      const rectangle = found.get(key) ?? { sources: emptyBits(this.#universe.kinds.length), destinations };
+      found.set(key, rectangle);
+      addBit(rectangle.sources, source);
+    }
+    return [...found.values()];
+  }
+
+  #transposed(rows: ReadonlyMap<number, Bits>): ReadonlyMap<number, Bits> {
+    const columns = new Map<number, Bits>();
+    for (const [source, destinations] of rows) {
+      eachBit(destinations, (destination) => {
+        const column = columns.get(destination) ?? emptyBits(this.#universe.kinds.length);
+        columns.set(destination, column);
+        addBit(column, source);
+      });
+    }
+    return columns;
+  }
+}
+
+/** Whether two kinds have members that can talk at all: not a pod with itself, a node with its own pods only as their own. */
+class Meeting {
+  readonly #universe: Universe;
+  readonly #nodesOf = new Map<Kind, ReadonlySet<string>>();
+
+  constructor(universe: Universe) {
+    this.#universe = universe;
+  }
+
+  possible(source: Kind, destination: Kind): boolean {
+    if (source === destination) return source.who.of === "workloads" && new Set(source.who.members).size > 1;
+    if (source.who.of === "workloads" && destination.who.of === "workloads") return !sameSinglePod(source, destination);
+    const [pods, others] = source.who.of === "workloads" ? [source, destination] : [destination, source];
+    if (pods.who.of !== "workloads" || others.who.of !== "nodes") return pods.who.of === "workloads";
+    const nodes = this.#nodes(pods);
+    if (others.who.own) return others.who.members.some((node) => nodes.has(node));
+    const [only] = new Set(others.who.members);
+    return !(nodes.size === 1 && only !== undefined && nodes.has(only) && new Set(others.who.members).size === 1);
+  }
+
+  /** "" for pods that have none yet. */
+  #nodes(kind: Kind): ReadonlySet<string> {
+    const known = this.#nodesOf.get(kind);
+    if (known !== undefined) return known;
+    const [model] = this.#universe.models;
+    const members = kind.who.of === "workloads" ? kind.who.members : [];
+    const nodes = new Set(members.map((name) => model?.endpoints.get(name)?.node ?? ""));
+    this.#nodesOf.set(kind, nodes);
+    return nodes;
+  }
+}
+
+/** One pod's two addresses. */
+function sameSinglePod(a: Kind, b: Kind): boolean {
+  const members = [a, b].flatMap(({ who }) => (who.of === "workloads" ? who.members : []));
+  return new Set(members).size === 1;
+}
