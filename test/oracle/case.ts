@@ -31,6 +31,9 @@ export type Check = (cluster: ClusterObjects, flow: Flow, judgement: Judgement) 
 /** The smallest cluster for which `check` still complains, as text that says all that is needed to repeat it. */
 export function describeFailure(seed: number, cluster: ClusterObjects, flow: Flow, check: Check): string {
   const complaint = (smaller: ClusterObjects): string | undefined => {
+    // Without its namespace a pod would be denied for another reason.
+    const known = new Set(smaller.namespaces.map(({ metadata }) => metadata.name));
+    if (!smaller.pods.every(({ metadata }) => known.has(metadata.namespace))) return undefined;
     // Whoever an address belonged to may have been left out.
     const same = { ...flow, from: partyOf(smaller, flow.from.address), to: partyOf(smaller, flow.to.address) };
     return JSON.stringify(same) === JSON.stringify(flow) ? check(smaller, flow, evaluate(smaller, flow)) : undefined;
