@@ -4,7 +4,7 @@ import { checkCompiled, compileCluster, disagreement, judgeCompiled } from "./co
 import { evaluate } from "./evaluate.ts";
 
 /** Clusters to try; TWILL_ORACLE_CASES for the mass. TWILL_SEED repeats one. */
-const cases = Number(process.env.TWILL_ORACLE_CASES ?? 250);
+const cases = Number(process.env.TWILL_ORACLE_CASES ?? 100);
 const flowsEach = 60;
 
 test("compiled tables say what the oracle says, of random clusters, policies and flows", () => {

@@ -85,6 +85,7 @@ export function freshTables(model: PolicyModel, attached: Attached, options: Pol
     );
     return content;
   };
+  const ownRest = intern([{ node: model.nodes.get(options.node), own: true }], "anywhere");
   const addresses = new Map<Address, FreshRow>();
   for (const [address, who] of claims) {
     const content = intern(
@@ -92,14 +93,14 @@ export function freshTables(model: PolicyModel, attached: Attached, options: Pol
       address,
     );
     const own = who.some(({ claim }) => "own" in claim && claim.own);
-    const always = own ? content !== "" : content !== intern([undefined], address);
+    // Without a row, an own address of the node would be judged as one of which nothing is known, not even the family.
+    const always = own ? content !== ownRest : content !== intern([undefined], address);
     addresses.set(address, { content, ...{ ingress: undefined, egress: undefined, ...groupsOf.get(address) }, always });
   }
   const networks = rangesOf(facts.values()).flatMap(({ first, last }) => {
     const content = intern([undefined], first);
     return content === "" ? [] : [{ first, last, content }];
   });
-  const ownRest = intern([{ node: model.nodes.get(options.node), own: true }], "anywhere");
   return { addresses, networks: joined(networks), groups, classes, ownRest };
 }
 
