@@ -5,6 +5,7 @@
  * Tests that touch the kernel make network namespaces of their own, so they need root, or a user namespace in which
  * we are root: without root this re-executes itself under util-linux's unshare.
  */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { mountTmpfs } from "../src/kernel/mount.ts";
 import { openRtnl } from "../src/kernel/rtnl-socket.ts";
@@ -57,7 +58,7 @@ const run: TestRun = {
   flags: ["--timeout", "60000", ...flags],
   environment: { PATH: `${process.env.PATH}:/usr/sbin:/sbin`, TWILL_ROOT: root, TWILL_DIST: join(root, "dist") },
 };
-const first = await runGroups(cluster ? [files] : inGroups(files), run);
+const first = await runGroups(cluster ? byCluster(files) : inGroups(files), run);
 // What fails once and passes alone is a fault in the test, or in what it shares with others: said loudly, for it must be
 // mended, but no reason to believe that the product is broken.
 const alone = new Map<string, FileResult>();
@@ -78,6 +79,16 @@ function inGroups(files: readonly string[]): string[][] {
   return folders.flatMap((folder) => {
     const group = groups.get(folder);
     return group === undefined ? [] : [group];
+  });
+}
+
+/** Those that share a cluster with nodes on the one hand, those that need an API server at most on the other. */
+function byCluster(files: readonly string[]): string[][] {
+  const shares = (file: string) => /from ".\/(?:cluster|life).fixture.ts"/.test(readFileSync(join(root, file), "utf8"));
+  const groups = Map.groupBy(files, (file) => (shares(file) ? "nodes" : "server"));
+  return (["nodes", "server"] as const).flatMap((group) => {
+    const members = groups.get(group);
+    return members === undefined ? [] : [members];
   });
 }
 

@@ -47,6 +47,9 @@ export type Program = keyof typeof programs;
 /** That a cluster consists of. */
 export const allPrograms = Object.keys(clusterPrograms) as readonly (keyof typeof clusterPrograms)[];
 
+/** And those that its tests want beside it. */
+export const testPrograms = Object.keys(programs) as readonly Program[];
+
 interface Source {
   readonly module: string;
   readonly package: string;

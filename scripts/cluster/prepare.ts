@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { allPrograms, cacheDirectory, kubernetesBinary } from "../../lab/kubernetes/binaries.ts";
+import { allPrograms, cacheDirectory, kubernetesBinary, type Program } from "../../lab/kubernetes/binaries.ts";
 import { twillImage } from "../../lab/kubernetes/parts.ts";
 import { distribution, executable } from "../build.ts";
 import { imageArchive } from "../image/archive.ts";
@@ -15,13 +15,17 @@ const images = [
 /** Everything that `twill lab up --kubernetes` needs, built where it is missing: minutes once, then nothing. */
 export async function prepareCluster(say: (line: string) => void): Promise<void> {
   requireRunc();
-  for (const [index, program] of allPrograms.entries())
-    await kubernetesBinary(program, (line) => say(`${line} (${index + 1} of ${allPrograms.length})`));
+  await buildPrograms(allPrograms, say);
   for (const { name, program } of images) makeArchive(name, program);
   const image = join(distribution, twillImage);
   if (isNewer(image, executable)) return;
   say("packing the image …");
   writeWhole(image, packImage(executable).bytes);
+}
+
+export async function buildPrograms(programs: readonly Program[], say: (line: string) => void): Promise<void> {
+  for (const [index, program] of programs.entries())
+    await kubernetesBinary(program, (line) => say(`${line} (${index + 1} of ${programs.length})`));
 }
 
 /** The archive beside the program; made again when the program is newer. */
