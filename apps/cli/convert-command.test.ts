@@ -120,6 +120,6 @@ test("a broken file is one error with its line", async () => {
     await twillConvert("a: 1\n\tb: 2\n");
     expect.unreachable();
   } catch (error) {
-    expect(isCode(error, "invalid") && error.describe()).toMatch(/^read .*a, b\.yaml line 2: /);
+    expect(isCode(error, "invalid") && error.describe()).toMatch(/^read .*a, b\.yaml line 2, column 1: /);
   }
 });

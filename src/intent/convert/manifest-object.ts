@@ -1,6 +1,6 @@
 import { TwillError } from "../../base/errors.ts";
+import { parseYaml } from "../yaml/yaml.ts";
 import { isMapping } from "./leaves.ts";
-import { parseYaml } from "./yaml.ts";
 
 /** A Kubernetes object as it stands in a manifest, unchecked. */
 export interface ManifestObject {
