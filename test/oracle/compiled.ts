@@ -65,7 +65,7 @@ export interface Sides {
   readonly ingress?: Decision;
 }
 
-const nodeOf = (cluster: ClusterObjects, party: Flow["from"]): string | undefined =>
+export const nodeOf = (cluster: ClusterObjects, party: Flow["from"]): string | undefined =>
   "node" in party
     ? party.node
     : "pod" in party
