@@ -1,6 +1,5 @@
 import { dirname } from "node:path";
 import { openAttachKernel } from "../../src/attach/attach-kernel.ts";
-import { systemClock } from "../../src/base/clock.ts";
 import { describeError, TwillError } from "../../src/base/errors.ts";
 import { createLog, type RootLog } from "../../src/base/log.ts";
 import { systemRandom } from "../../src/base/random.ts";
@@ -17,6 +16,7 @@ import { describeFlags } from "../flags.ts";
 import { NODES } from "../kinds.ts";
 import { revision, version } from "../version.ts";
 import { Agent } from "./agent.ts";
+import { agentClock } from "./agent-clock.ts";
 import { makeFolders } from "./files.ts";
 import { startHealthServer } from "./health.ts";
 import { ClusterNodes } from "./kubernetes/cluster-nodes.ts";
@@ -49,7 +49,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 
 /** Starts everything and returns; the event loop keeps the process until a signal stops it. */
 async function run(options: AgentOptions, log: RootLog, tail: LogTail): Promise<void> {
-  const clock = systemClock;
+  const clock = agentClock(process.env);
   const startedAt = clock.now();
   log.info("twill-agent starts", { version, revision, node: options.nodeName, datastore: options.datastore });
   makeFolders(options.stateDir, [
@@ -92,7 +92,7 @@ async function run(options: AgentOptions, log: RootLog, tail: LogTail): Promise<
   const memory = NodeMemory.open(options.stateDir, systemRandom, options.nodeName, options.datastore);
   const cluster = options.datastore.startsWith("kubernetes:") ? new ClusterNodes(options.nodeName) : undefined;
   const kinds = datastoreKinds(cluster);
-  const store = lazyDatastore(options.datastore, { log, create: !memory.knowsDatastore, kinds });
+  const store = lazyDatastore(options.datastore, { log, clock, create: !memory.knowsDatastore, kinds });
   const onChange = () => parts.agent?.refresh();
   const kubernetes = cluster && new KubernetesNode({ nodes: cluster, store, clock, log, onChange });
   const pods = new Pods({
