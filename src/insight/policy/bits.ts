@@ -15,12 +15,27 @@ export function addBit(bits: Bits, index: number): void {
 
 export const hasBit = (bits: Bits, index: number): boolean => (((bits[index >>> 5] ?? 0) >>> (index & 31)) & 1) === 1;
 
-export const bitsAnd = (a: Bits, b: Bits): Bits => a.map((word, at) => word & (b[at] ?? 0));
-export const bitsOr = (a: Bits, b: Bits): Bits => a.map((word, at) => word | (b[at] ?? 0));
-export const bitsMinus = (a: Bits, b: Bits): Bits => a.map((word, at) => word & ~(b[at] ?? 0));
+// Plain loops: these are the innermost of all, and typed arrays' own map is ten times as slow.
+export function bitsAnd(a: Bits, b: Bits): Bits {
+  const result = new Uint32Array(a.length);
+  for (let at = 0; at < result.length; at++) result[at] = (a[at] ?? 0) & (b[at] ?? 0);
+  return result;
+}
+
+export function bitsOr(a: Bits, b: Bits): Bits {
+  const result = new Uint32Array(a.length);
+  for (let at = 0; at < result.length; at++) result[at] = (a[at] ?? 0) | (b[at] ?? 0);
+  return result;
+}
+
+export function bitsMinus(a: Bits, b: Bits): Bits {
+  const result = new Uint32Array(a.length);
+  for (let at = 0; at < result.length; at++) result[at] = (a[at] ?? 0) & ~(b[at] ?? 0);
+  return result;
+}
 
 export function isEmpty(bits: Bits): boolean {
-  for (const word of bits) if (word !== 0) return false;
+  for (let at = 0; at < bits.length; at++) if (bits[at] !== 0) return false;
   return true;
 }
 

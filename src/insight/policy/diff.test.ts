@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
 import { type Address, parseAddress } from "../../base/address.ts";
 import { seededRandom } from "../../base/random.ts";
-import type { PolicyModel } from "../../model/policy.ts";
+import { Evaluator } from "../../compile/policy/evaluate.ts";
+import type { PolicyModel, PolicyNode, WorkloadEndpoint } from "../../model/policy.ts";
 import { hasBit } from "./bits.ts";
 import { diffPolicies, type PolicyDiff } from "./diff.ts";
-import { type End, naiveAllows } from "./naive-verdict.fixture.ts";
 import { changedCluster, randomCluster } from "./random-cluster.fixture.ts";
 import { describePoint, holds, pointOf } from "./traffic.ts";
 import { type Kind, outsideKind } from "./universe.ts";
@@ -32,6 +32,12 @@ const strangers = [
   "fd00:1::99",
   "2001:db8::1",
 ];
+
+interface End {
+  readonly address: Address;
+  readonly pod?: WorkloadEndpoint;
+  readonly node?: PolicyNode;
+}
 
 /** Every address there is, and some of nobody's. */
 function endsOf(model: PolicyModel): readonly End[] {
@@ -75,10 +81,7 @@ test(`a diff equals brute force over all pairs and ports, in ${rounds} random cl
     const after = changedCluster(random, before);
     const diff = diffPolicies(before, after);
     const ends = endsOf(before);
-    const endOf = (end: End): End => {
-      const pod = end.pod && after.endpoints.get(`${end.pod.namespace}/${end.pod.pod}`);
-      return pod === undefined ? end : { ...end, pod };
-    };
+    const [old, now] = [new Evaluator(before), new Evaluator(after)];
     const wrong: string[] = [];
     for (const source of ends) {
       for (const destination of ends) {
@@ -86,9 +89,9 @@ test(`a diff equals brute force over all pairs and ports, in ${rounds} random cl
         if (source.pod === undefined && destination.pod === undefined) continue;
         if (source.pod !== undefined && source.pod === destination.pod) continue;
         for (const [protocol, port] of points) {
-          const was = naiveAllows(before, source, destination, protocol, port);
-          const is = naiveAllows(after, endOf(source), endOf(destination), protocol, port);
-          const expected = Number(is) - Number(was);
+          const flow = { source: source.address, destination: destination.address, protocol, port };
+          const [was, is] = [old, now].map((evaluator) => Number(evaluator.evaluate(flow).verdict === "allow"));
+          const expected = (is ?? 0) - (was ?? 0);
           const got = said(diff, source, destination, pointOf(protocol, port));
           if (got !== expected)
             wrong.push(

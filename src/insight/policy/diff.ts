@@ -1,5 +1,6 @@
-import type { EndpointName, PolicyModel } from "../../model/policy.ts";
-import { addBit, type Bits, bitsAnd, bitsMinus, eachBit, emptyBits, isEmpty } from "./bits.ts";
+import type { Direction, EndpointName, PolicyModel } from "../../model/policy.ts";
+import { affectedBy } from "./affected.ts";
+import { type Bits, bitList, bitsAnd, bitsMinus, eachBit, isEmpty } from "./bits.ts";
 import { ChangedPairs } from "./changed-pairs.ts";
 import { type Reach, Reachability, reachAt } from "./reach.ts";
 import { allTraffic, noTraffic, type Traffic } from "./traffic.ts";
@@ -30,35 +31,26 @@ export function diffPolicies(before: PolicyModel, after: PolicyModel): PolicyDif
   const universe = universeOf([before, after]);
   const pairs = new ChangedPairs(universe);
   const [old, now] = [new Reachability(universe, before), new Reachability(universe, after)];
-  const pods = universe.kinds.filter(({ who }) => who.of === "workloads");
-  const ends = new Map<Kind, { readonly egress: Both; readonly ingress: Both }>();
-  const both = new BothReaches(universe);
-  for (const kind of pods) {
-    ends.set(kind, {
-      egress: both.of(old.reach(kind, "egress"), now.reach(kind, "egress")),
-      ingress: both.of(old.reach(kind, "ingress"), now.reach(kind, "ingress")),
-    });
-  }
-  const changedInside = emptyBits(universe.kinds.length);
-  for (const [kind, { ingress }] of ends) if (!isEmpty(ingress.changed)) addBit(changedInside, kind.index);
-
-  for (const source of universe.kinds) {
-    const egress = ends.get(source)?.egress;
-    const visit = (index: number, [out0, out1]: readonly [Traffic, Traffic]): void => {
-      const destination = universe.kinds[index];
-      if (destination === undefined || destination.family !== source.family) return;
-      const ingress = ends.get(destination)?.ingress;
-      const [in0, in1] = ingress?.at(source) ?? [allTraffic, allTraffic];
-      pairs.note(source, destination, [out0, in0], [out1, in1]);
-    };
-    if (egress === undefined) {
-      if (source.who.of !== "nodes" || !source.who.own)
-        eachBit(changedInside, (index) => visit(index, [allTraffic, allTraffic]));
-      continue;
-    }
-    for (const { peers, traffic } of egress.parts) {
-      const changed = traffic[0] !== traffic[1];
-      eachBit(changed ? peers : bitsAnd(peers, changedInside), (index) => visit(index, traffic));
+  const both = new BothReaches();
+  const end = (kind: Kind, direction: Direction): Both | undefined =>
+    kind.who.of === "workloads" ? both.of(old.reach(kind, direction), now.reach(kind, direction)) : undefined;
+  const affected = affectedBy(universe, [old.predicates, now.predicates]);
+  for (const direction of ["egress", "ingress"] as const) {
+    for (const index of bitList(affected[direction])) {
+      const subject = universe.kinds[index];
+      const own = subject && end(subject, direction);
+      if (subject === undefined || own === undefined) continue;
+      const other = direction === "egress" ? "ingress" : "egress";
+      for (const { peers, traffic } of own.parts) {
+        if (traffic[0] === traffic[1]) continue;
+        eachBit(peers, (at) => {
+          const peer = universe.kinds[at];
+          if (peer === undefined) return;
+          const theirs = end(peer, other)?.at(subject) ?? [allTraffic, allTraffic];
+          const [source, destination] = direction === "egress" ? [subject, peer] : [peer, subject];
+          pairs.note(source, destination, [traffic[0], theirs[0]], [traffic[1], theirs[1]]);
+        });
+      }
     }
   }
   return {
@@ -72,18 +64,12 @@ export function diffPolicies(before: PolicyModel, after: PolicyModel): PolicyDif
 /** One end's reach before and after. Equal traffic is one object. */
 interface Both {
   readonly parts: readonly { readonly peers: Bits; readonly traffic: readonly [before: Traffic, after: Traffic] }[];
-  readonly changed: Bits;
   at(peer: Kind): readonly [before: Traffic, after: Traffic];
 }
 
 class BothReaches {
-  readonly #universe: Universe;
   readonly #interned = new Map<string, Traffic>([allTraffic, noTraffic].map((traffic) => [traffic.join(), traffic]));
   readonly #known = new Map<Reach, Map<Reach, Both>>();
-
-  constructor(universe: Universe) {
-    this.#universe = universe;
-  }
 
   of(before: Reach, after: Reach): Both {
     const known = this.#known.get(before) ?? new Map<Reach, Both>();
@@ -95,13 +81,9 @@ class BothReaches {
 
   #overlay(before: Reach, after: Reach): Both {
     const parts: Both["parts"][number][] = [];
-    const changed = emptyBits(this.#universe.kinds.length);
     const add = (peers: Bits, was: Traffic, is: Traffic): void => {
       if (isEmpty(peers)) return;
-      const traffic = [this.#intern(was), this.#intern(is)] as const;
-      parts.push({ peers, traffic });
-      if (traffic[0] !== traffic[1])
-        for (let at = 0; at < changed.length; at++) changed[at] = (changed[at] ?? 0) | (peers[at] ?? 0);
+      parts.push({ peers, traffic: [this.#intern(was), this.#intern(is)] });
     };
     let fresh = after;
     for (const { peers, traffic } of before) {
@@ -115,7 +97,7 @@ class BothReaches {
     }
     for (const { peers, traffic } of fresh) add(peers, noTraffic, traffic);
     const [was, is] = [this.#sharing(before), this.#sharing(after)];
-    return { parts, changed, at: (peer) => [reachAt(was, peer), reachAt(is, peer)] };
+    return { parts, at: (peer) => [reachAt(was, peer), reachAt(is, peer)] };
   }
 
   #sharing(reach: Reach): Reach {

@@ -1,3 +1,5 @@
+import type { Claim } from "../../compile/policy/claim.ts";
+import { endpointClaim } from "../../compile/policy/claims.ts";
 import { type Fact, type FactKey, factKey } from "../../compile/policy/fact.ts";
 import { matchesEndpoint, matchesLabels } from "../../compile/policy/selector.ts";
 import type { EndpointMatch, PeerMatch, PolicyModel, PolicyNode, WorkloadEndpoint } from "../../model/policy.ts";
@@ -39,6 +41,16 @@ export class Predicates {
   isKnown(kind: Kind): boolean {
     const endpoint = this.workload(kind);
     return endpoint !== undefined && endpoint.unknown !== true && this.#model.namespaces.has(endpoint.namespace);
+  }
+
+  /** As the compiler knows it. */
+  claim(kind: Kind): Claim | undefined {
+    const { who } = kind;
+    if (who.of === "nodes") return { node: this.#node(kind), own: who.own };
+    const endpoint = this.workload(kind);
+    return endpoint === undefined
+      ? undefined
+      : endpointClaim(this.#model, `${endpoint.namespace}/${endpoint.pod}`, endpoint);
   }
 
   where(holds: (kind: Kind) => boolean): Bits {
