@@ -28,6 +28,8 @@ export interface Flow {
   /** Why, of the directions that this node decided. A denied flow has the one that denied it. */
   readonly egress?: FlowReason;
   readonly ingress?: FlowReason;
+  /** What denied it when that was no decision of a policy. */
+  readonly obstacle?: FlowObstacle;
   /** Connections that began; of a denied flow packets, at least: the kernel reports them at a bounded rate. */
   readonly count: number;
   /** Of connections that ended; whichever began them, an earlier flow may have told. */
@@ -54,9 +56,26 @@ export type FlowEnd =
       readonly node?: string;
     }
   | { readonly kind: "node"; readonly address: Address; readonly name: string }
-  | { readonly kind: "outside"; readonly address: Address }
+  /** No known pod and no node. */
+  | { readonly kind: "address"; readonly address: Address }
   /** Too many to be told apart. */
   | { readonly kind: "many" };
+
+export const flowObstacles = [
+  /** A pod sent from an address that is not its own. */
+  "spoofed",
+  /** A pod whose address policy does not know yet. */
+  "unknown-pod",
+  /** No transport header to judge by. */
+  "unreadable",
+  /** Its connection would no longer be allowed to begin (established connections are rechecked). */
+  "cut",
+  /** It belongs to no connection, so which decision denied it was not told. */
+  "no-connection",
+  /** The decision has gone, and the agent no longer knows what its number meant. */
+  "forgotten",
+] as const;
+export type FlowObstacle = (typeof flowObstacles)[number];
 
 /** "forgotten": the decision has gone, and the agent no longer knows what its number meant. */
 export type FlowReason =
@@ -84,6 +103,7 @@ export type EndFilter =
   | { readonly kind: "named"; readonly name: string }
   /** Prefix or address, as text. */
   | { readonly kind: "network"; readonly network: string }
+  /** Whatever is neither a known pod nor a node. */
   | { readonly kind: "outside" };
 
 /** A part of a node's flows, in the order of their sequence. */

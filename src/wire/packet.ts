@@ -5,7 +5,7 @@ import { type Mac, macFromBytes } from "../base/mac.ts";
 
 /**
  * What is in an Ethernet frame, as far as it can be read: a capture cuts packets, and whatever does not parse is left out.
- * IEEE 802.3, RFC 791, 8200, 9293, 768, 792, 4443, 7348 (VXLAN), 826 (ARP).
+ * IEEE 802.3, RFC 791, 8200, 9293, 768, 3828 (UDP-Lite), 9260 (SCTP), 792, 4443, 7348 (VXLAN), 826 (ARP).
  */
 export interface Frame {
   readonly destination: Mac;
@@ -35,7 +35,8 @@ export interface IpPacket {
 }
 
 export const etherTypes = { ipv4: 0x0800, ipv6: 0x86dd, arp: 0x0806 } as const;
-export const protocols = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58 } as const;
+export const protocols = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132, udplite: 136 } as const;
+const portProtocols: readonly number[] = [protocols.tcp, protocols.udp, protocols.sctp, protocols.udplite];
 
 /** IPv6 headers between the fixed one and the payload: hop-by-hop, routing, destination options. */
 const extensions: ReadonlySet<number> = new Set([0, 43, 60]);
@@ -57,6 +58,10 @@ export function readFrame(bytes: Uint8Array, vxlanPort?: number): Frame | undefi
     throw error;
   }
 }
+
+/** The same for what begins with the IP header. */
+export const readPacket = (bytes: Uint8Array): IpPacket | undefined =>
+  attempt(() => readIp(new ByteReader(bytes), undefined));
 
 /** What was cut off is missing; what came before it stays. */
 function attempt<T extends object>(read: () => T): T | undefined {
@@ -125,12 +130,12 @@ function readTransport(reader: ByteReader, protocol: number, vxlanPort: number |
     const id = reader.u16be();
     return { icmp: { type, code, id, mtu: reader.u16be() } };
   }
-  if (protocol !== protocols.tcp && protocol !== protocols.udp) return {};
+  if (!portProtocols.includes(protocol)) return {};
   const ports = { sourcePort: reader.u16be(), destinationPort: reader.u16be() };
   if (protocol === protocols.tcp) {
     return { ...ports, ...attempt(() => ({ flags: reader.take(10)[9] ?? 0 })) };
   }
-  if (ports.destinationPort !== vxlanPort) return ports;
+  if (protocol !== protocols.udp || ports.destinationPort !== vxlanPort) return ports;
   return { ...ports, ...attempt(() => readVxlan(reader)) };
 }
 
