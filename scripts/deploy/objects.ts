@@ -103,6 +103,14 @@ const accessObjects: readonly Manifest[] = [
       resources: ["pods/status"],
       verbs: ["patch"],
     }),
+    new Note("Policies, and whom they select: watched from the first policy on.", {
+      apiGroups: [""],
+      resources: ["namespaces"],
+      verbs: ["get", "list", "watch"],
+    }),
+    { apiGroups: [""], resources: ["pods"], verbs: ["get", "list", "watch"] },
+    { apiGroups: ["networking.k8s.io"], resources: ["networkpolicies"], verbs: ["get", "list", "watch"] },
+    { apiGroups: ["policy.networking.k8s.io"], resources: ["clusternetworkpolicies"], verbs: ["get", "list", "watch"] },
   ]),
   binding("ClusterRole", clusterWide(account)),
   role("Role", metadata(account), [

@@ -66,7 +66,7 @@ class ResourceKind implements KindStore {
       const found = await this.#context.client.get<KubernetesObject>(this.#resource, this.#placeOf(name));
       return stored(this.#reduce(found));
     } catch (error) {
-      if (isCode(error, "not-found")) return undefined;
+      if (isCode(error, "not-found") || this.#isUnknown(error)) return undefined;
       throw error;
     }
   }
