@@ -26,30 +26,38 @@ const encoder = new TextEncoder();
 export class AttributeReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
+  /** Where the list ends. */
+  readonly #limit: number;
   #next: number;
   #value = 0;
   #end = 0;
   #type = 0;
 
-  /** @param offset length of the family header before the first attribute. */
-  constructor(bytes: Uint8Array, offset = 0) {
-    if (offset > bytes.length) {
-      throw new TwillError("corrupt", `a header of ${offset} bytes does not fit into ${bytes.length}`);
-    }
+  /**
+   * @param offset length of the family header before the first attribute.
+   * @param outer the reader whose current value is read as a list: see `nested`.
+   */
+  constructor(bytes: Uint8Array, offset = 0, outer?: AttributeReader) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#next = offset;
+    // A list inside a list is a part of the same bytes: views are dear to make, and events have a dozen lists each.
+    this.#view = outer === undefined ? new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) : outer.#view;
+    const start = outer === undefined ? 0 : outer.#value;
+    this.#limit = outer === undefined ? bytes.length : outer.#end;
+    this.#next = start + offset;
+    if (this.#next > this.#limit) {
+      throw new TwillError("corrupt", `a header of ${offset} bytes does not fit into ${this.#limit - start}`);
+    }
   }
 
   /** Moves to the next attribute; false at the end. */
   next(): boolean {
     const start = this.#next;
-    const rest = this.#bytes.length - start;
+    const rest = this.#limit - start;
     // Fewer than four bytes at the end are padding, as in the kernel's nla_ok().
     if (rest < ATTRIBUTE_HEADER) return false;
     const length = this.#view.getUint16(start, true);
     if (length < ATTRIBUTE_HEADER || length > rest) {
-      throw new TwillError("corrupt", `an attribute of ${length} bytes at offset ${start} of ${this.#bytes.length}`);
+      throw new TwillError("corrupt", `an attribute of ${length} bytes at offset ${start} of ${this.#limit}`);
     }
     this.#type = this.#view.getUint16(start + 2, true);
     this.#value = start + ATTRIBUTE_HEADER;
@@ -115,7 +123,7 @@ export class AttributeReader {
   }
   /** The value as attributes of their own, after `offset` bytes of a header. */
   nested(offset = 0): AttributeReader {
-    return new AttributeReader(this.bytes(), offset);
+    return new AttributeReader(this.#bytes, offset, this);
   }
 }
 
