@@ -73,6 +73,19 @@ test("connections without a label begin unheard", async () => {
   expect(begun.map(({ destinationPort }) => destinationPort)).toEqual([2000]);
 });
 
+test("only the ends that are wanted are decoded and told", async () => {
+  const netns = labelled();
+  const wanted = new Set<number>();
+  const { events, watch } = listen(netns.fd, { wantsEnd: (id) => wanted.has(id) });
+  flood(netns, 10, 10);
+  await until(() => events.length === 10);
+  for (const { connection } of events.slice(0, 3)) if (connection.id !== undefined) wanted.add(connection.id);
+  forget(netns.fd);
+  await until(() => watch.counters.received === 20);
+  const ends = events.filter(({ type }) => type === "destroy").map(({ connection }) => connection.id ?? 0);
+  expect(new Set(ends)).toEqual(wanted);
+});
+
 test("what finds no room is counted, and listening goes on", async () => {
   const netns = ruleOnOutput(labels);
   const { events, watch } = listen(netns.fd, { receiveBuffer: 32 * 1024, events: ["new"], labelled: true });

@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import type { ConnectionEvent } from "../objects/conntrack.ts";
-import { connectionMessage, decodeConnection } from "../wire/conntrack/connection.ts";
+import { connectionIdOf, connectionMessage, decodeConnection } from "../wire/conntrack/connection.ts";
 import { labelledConnections } from "../wire/conntrack/event-filter.ts";
 import { type EventCounters, type EventPace, NetlinkEvents } from "./netlink-events.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "./netlink-socket.ts";
@@ -14,6 +14,8 @@ export interface ConntrackWatchOptions {
   readonly events: readonly ConnectionEvent["type"][];
   /** Of "new" and "update" only connections with a label, chosen in the kernel. */
   readonly labelled?: boolean;
+  /** Whether the end of the connection with this id is wanted. Others are not decoded. Absent: all are. */
+  readonly wantsEnd?: (id: number) => boolean;
   readonly pace: EventPace;
   /** Bytes: an event takes about 1 KiB of it. */
   readonly receiveBuffer: number;
@@ -56,7 +58,12 @@ export function watchConntrack(
     options.pace,
     ({ type, flags, payload }) => {
       const event = connectionMessage(type, flags);
-      if (event !== undefined) listener({ type: event, connection: decodeConnection(payload) });
+      if (event === undefined) return;
+      if (event === "destroy" && options.wantsEnd !== undefined) {
+        const id = connectionIdOf(payload);
+        if (id === undefined || !options.wantsEnd(id)) return;
+      }
+      listener({ type: event, connection: decodeConnection(payload) });
     },
     options.clock,
   );

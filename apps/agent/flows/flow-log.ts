@@ -55,7 +55,7 @@ const tickMs = 1000;
 const ticksPerWindow = 60;
 
 /**
- * Events are other people's packets. 2,000 a second cost about 3 % of a processor; what is more waits in a buffer for bursts, and what
+ * Events are other people's packets. 2,000 a second cost 2 % of a processor (docs/flows.md); what is more waits in a buffer for bursts, and what
  * finds no room there is lost and counted.
  */
 const pace = { perSecond: 2000, burst: 8000 };
@@ -189,6 +189,7 @@ export class FlowLog {
       {
         events: ["new", "destroy"],
         labelled: scope !== "all",
+        wantsEnd: (id) => this.#open.has(id),
         pace,
         receiveBuffer: receiveBuffer.connections,
         clock,

@@ -39,6 +39,10 @@ export class OpenConnections {
     }
   }
 
+  has(id: number): boolean {
+    return this.#connections.has(id);
+  }
+
   take(id: number): OpenConnection | undefined {
     const found = this.#connections.get(id);
     if (found !== undefined) this.#connections.delete(id);

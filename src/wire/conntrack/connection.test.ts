@@ -5,6 +5,7 @@ import { TwillError } from "../../base/errors.ts";
 import { pick, type Random, seededRandom } from "../../base/random.ts";
 import type { Connection, ConnectionTuple } from "../../objects/conntrack.ts";
 import {
+  connectionIdOf,
   connectionMessage,
   decodeConnection,
   deleteConnection,
@@ -147,7 +148,9 @@ test(`connections survive the way to the bytes and back (seed ${seed})`, () => {
   const random = seededRandom(seed);
   for (let round = 0; round < 1000; round++) {
     const value = connection(random);
-    expect(decodeConnection(encodeConnection(value).payload)).toEqual(value);
+    const { payload } = encodeConnection(value);
+    expect(decodeConnection(payload)).toEqual(value);
+    expect(connectionIdOf(payload)).toBe(value.id as number);
   }
 });
 

@@ -212,6 +212,13 @@ export function decodeConnection(payload: Uint8Array): Connection {
   return { ...rest, family: familyOf(original.source), original, reply, status };
 }
 
+/** Only the id, without looking at the rest: most events' ends are of connections that nobody asked about. @throws TwillError `corrupt`. */
+export function connectionIdOf(payload: Uint8Array): number | undefined {
+  const attributes = attributesOf(payload);
+  while (attributes.next()) if (attributes.type === CTA_ID) return attributes.u32be();
+  return undefined;
+}
+
 function readState(attributes: AttributeReader): number | undefined {
   let state: number | undefined;
   while (attributes.next()) {
