@@ -1,45 +1,58 @@
-import { TwillError } from "../../src/base/errors.ts";
-import { ClaimStore } from "../../src/ipam/claim-store.ts";
+import { isCode, TwillError } from "../../src/base/errors.ts";
+import { apiKinds, storeName } from "../../src/intent/kubernetes/api-object.ts";
+import { titleOf } from "../../src/intent/kubernetes/manifest.ts";
+import type { Datastore } from "../../src/store/datastore.ts";
 import { openDatastore } from "../../src/store/open.ts";
 import { datastoreKinds } from "../datastore-kinds.ts";
 import { defaultDatastore } from "../defaults.ts";
 import { boolean, text } from "../flags.ts";
-import { NODES } from "../kinds.ts";
-import { command } from "./command.ts";
+import { command, type Output } from "./command.ts";
+import { deleteNode } from "./delete-node.ts";
+import { manifestFlags, readGiven } from "./manifest-files.ts";
+import { objectWriter } from "./object-writer.ts";
+import { needStoredKind, storedKinds } from "./stored-objects.ts";
 
-const node = command({
-  name: "node",
-  usage: "NAME",
-  summary: "Forget a node that is gone for good: its subnets are free again, and the others drop their routes to it",
+const NODE = "node";
+const words = [NODE, ...storedKinds.map(({ words: [first = ""] }) => first)];
+
+export const deleteCommand = command({
+  name: "delete",
+  usage: "KIND NAME | -f FILE",
+  summary: "Delete policies and other objects of the cluster, or forget a node that is gone for good",
   help: `
-A node that only reboots keeps its subnet and needs nothing. Never do this to a node whose pods still run.
+A node's subnets are free again, and the others drop their routes to it. One that only reboots keeps its subnet and needs nothing;
+never do this to a node whose pods still run.
 
+  twill delete networkpolicy default-deny -n shop
+  twill delete -f policies/
   twill delete node worker-7`,
+  words,
   flags: {
-    datastore: text(defaultDatastore, "where the cluster's state lives: embedded:FILE", "URL"),
-    ignoreNotFound: boolean(false, "succeed when there is no such node"),
+    ...manifestFlags,
+    datastore: text(defaultDatastore, "where the cluster's state lives: embedded:FILE or kubernetes:KUBECONFIG", "URL"),
+    ignoreNotFound: boolean(false, "succeed when there is no such object"),
   },
   run: async ({ rest, flags }, output) => {
-    const name = rest[0];
-    if (name === undefined) throw new TwillError("invalid", "which node?", { remedy: "twill delete node NAME" });
+    const [word, ...names] = rest;
+    const given = flags.file.length > 0 ? readGiven(flags, output) : [];
+    if (given.length === 0 && (word === undefined || names.length === 0)) {
+      throw new TwillError("invalid", word === undefined ? "what should be deleted?" : `which ${word}?`, {
+        remedy: `twill delete ${word ?? words.join("|")} NAME`,
+      });
+    }
+    const kind = word === undefined || word === NODE ? undefined : needStoredKind(word, [NODE]);
     const store = await openDatastore(flags.datastore, { kinds: datastoreKinds() });
+    const deletions = [
+      ...given.map((object) => ({ title: titleOf(object), kind: object.kind, stored: object.stored })),
+      ...names.map((name) => {
+        if (kind === undefined) return { title: `node ${name}`, node: name };
+        const namespace = apiKinds[kind.api].namespaced ? { namespace: flags.namespace } : {};
+        const title = `${kind.api} ${"namespace" in namespace ? `${namespace.namespace}/` : ""}${name}`;
+        return { title, kind: kind.api, stored: storeName({ ...namespace, name }) };
+      }),
+    ];
     try {
-      const claims = new ClaimStore(store, 0);
-      let found = false;
-      for (const object of await claims.list()) {
-        const entry = claims.decode(object);
-        if (entry?.claim?.node !== name || entry.claim.reserved) continue;
-        found = (await claims.remove(entry)) || found;
-        output.out(`subnet ${entry.subnet} is free\n`);
-      }
-      if ((await store.get(NODES, name)) !== undefined) {
-        await store.delete(NODES, name);
-        found = true;
-      }
-      if (!found && !flags.ignoreNotFound) {
-        throw new TwillError("not-found", `there is no node ${name}`, { remedy: "twill get nodes lists them" });
-      }
-      if (found) output.out(`node ${name} deleted\n`);
+      for (const deletion of deletions) await carryOut(store, deletion, flags.ignoreNotFound, output);
       return 0;
     } finally {
       await store.close();
@@ -47,8 +60,25 @@ A node that only reboots keeps its subnet and needs nothing. Never do this to a 
   },
 });
 
-export const deleteCommand = command({
-  name: "delete",
-  summary: "Delete an object of the cluster",
-  subcommands: [node],
-});
+type Deletion = { readonly title: string } & (
+  | { readonly node: string }
+  | { readonly kind: keyof typeof apiKinds; readonly stored: string }
+);
+
+async function carryOut(store: Datastore, deletion: Deletion, ignoreNotFound: boolean, output: Output): Promise<void> {
+  try {
+    if ("node" in deletion) {
+      await deleteNode(store, deletion.node, output);
+      return;
+    }
+    await objectWriter(store).delete(deletion.kind, deletion.stored);
+    output.out(`${deletion.title} deleted\n`);
+  } catch (error) {
+    if (!isCode(error, "not-found")) throw error;
+    if (ignoreNotFound) return;
+    if ("node" in deletion) throw error;
+    throw new TwillError("not-found", `there is no ${deletion.title}`, {
+      remedy: "twill get policies lists all of them; -n names the namespace",
+    });
+  }
+}

@@ -1,6 +1,7 @@
 import { describeError } from "../../src/base/errors.ts";
 import { revision, version } from "../version.ts";
-import { get, logLevel, status } from "./agent-commands.ts";
+import { logLevel, status } from "./agent-commands.ts";
+import { applyCommand } from "./apply-command.ts";
 import { backend } from "./backend-command.ts";
 import { bundle } from "./bundle-command.ts";
 import { capture } from "./capture-command.ts";
@@ -10,6 +11,7 @@ import { config } from "./config-command.ts";
 import { convertCommand } from "./convert-command.ts";
 import { deleteCommand } from "./delete-command.ts";
 import { doctor } from "./doctor-command.ts";
+import { get } from "./get-command.ts";
 import { installCni } from "./install-cni-command.ts";
 import { labCommand } from "./lab-command.ts";
 import { traceCommand } from "./trace-command.ts";
@@ -54,6 +56,7 @@ const root: Command = {
     capture,
     bundle,
     get,
+    applyCommand,
     config,
     backend,
     convertCommand,

@@ -1,0 +1,51 @@
+import { TwillError } from "../../src/base/errors.ts";
+import { titleOf } from "../../src/intent/kubernetes/manifest.ts";
+import { openDatastore } from "../../src/store/open.ts";
+import { datastoreKinds } from "../datastore-kinds.ts";
+import { defaultDatastore } from "../defaults.ts";
+import { boolean, text } from "../flags.ts";
+import { command } from "./command.ts";
+import { manifestFlags, readGiven } from "./manifest-files.ts";
+import { objectWriter } from "./object-writer.ts";
+
+export const applyCommand = command({
+  name: "apply",
+  usage: "-f FILE",
+  summary: "Put policies, namespaces and labels of pods in force, from Kubernetes' YAML or JSON",
+  help: `
+All of it is checked before the first object is written: one mistake, and nothing changes. On Kubernetes this writes through the
+API server, as kubectl does; elsewhere into the datastore, where every agent sees it at once.
+
+  twill apply -f policies/
+  twill apply -f shop.yaml --dry-run
+  kubectl get networkpolicies -A -o yaml | twill apply -f -     # into a lab`,
+  flags: {
+    ...manifestFlags,
+    datastore: text(defaultDatastore, "where the cluster's state lives: embedded:FILE or kubernetes:KUBECONFIG", "URL"),
+    dryRun: boolean(false, "check only"),
+  },
+  run: async ({ rest, flags }, output) => {
+    const file = [...flags.file, ...rest];
+    if (file.length === 0) throw new TwillError("invalid", "which file?", { remedy: "twill apply -f FILE" });
+    const objects = readGiven({ ...flags, file }, output);
+    if (flags.dryRun) {
+      for (const object of objects) output.out(`${titleOf(object)} is right (nothing was written)\n`);
+      return 0;
+    }
+    const store = await openDatastore(flags.datastore, { kinds: datastoreKinds() });
+    try {
+      const writer = objectWriter(store);
+      // Namespaces first: an API server takes nothing into one that is not there.
+      const [namespaces, others] = [true, false].map((is) =>
+        objects.filter(({ kind }) => (kind === "Namespace") === is),
+      );
+      for (const object of [...(namespaces ?? []), ...(others ?? [])]) {
+        const outcome = await writer.apply(object.kind, object.stored, object.value);
+        output.out(`${titleOf(object)} ${outcome}\n`);
+      }
+      return 0;
+    } finally {
+      await store.close();
+    }
+  },
+});
