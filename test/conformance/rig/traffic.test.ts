@@ -51,11 +51,6 @@ test("without policy, packets of every protocol arrive: between pods, nodes and 
     const arrived = traffic.send(flows, flows.length);
     expect(flows.filter((_, index) => !arrived[index])).toEqual([]);
     expect(flows.length).toBe(300);
-    // All of them were tracked as new connections, so that policy would be asked.
-    const [node] = cluster.nodes;
-    expect(node?.conntrack.connections().length).toBeGreaterThan(100);
-    cluster.forgetConnections();
-    expect(node?.conntrack.connections()).toEqual([]);
   } finally {
     traffic.close();
     cluster.close();
