@@ -29,14 +29,26 @@ const lease = (node: string, address: string, subnet: string, peerPort: number):
 });
 
 /** node1's service; who asks from the loopback is node2. */
-async function service() {
+async function service({ sharesFlows = true } = {}) {
   const port = 40_000 + random.below(10_000);
   const asked: unknown[] = [];
   const answer = (question: string) => (params: unknown) => {
     asked.push([question, params]);
     return { question };
   };
-  const questions = ["find", "card", "walk", "probe", "watch", "watched", "checks", "examine", "devices", "report"];
+  const questions = [
+    "find",
+    "card",
+    "walk",
+    "probe",
+    "watch",
+    "watched",
+    "checks",
+    "examine",
+    "devices",
+    "report",
+    "flows",
+  ];
   const answers = Object.fromEntries(
     questions.map((question) => [question, answer(question)]),
   ) as unknown as Looker["answers"];
@@ -51,6 +63,7 @@ async function service() {
   const looks = new LookService({
     ...{ node: "node1", port, leases: () => leases, store, clock: systemClock, random, log: silentLog },
     looker: { answers, close: () => {} },
+    sharesFlows,
   });
   onTestFinished(() => looks.stop());
   const ask = (question: string, params: unknown) =>
@@ -134,4 +147,19 @@ test("the command line may ask about anything here, and reaches the others by na
   expect(await looks.look({ question: "watch", params: watch("10.244.1.5") })).toEqual({ question: "watch" });
   expect(await looks.look({ node: "node2", question: "card", params: {} })).toEqual({ question: "card" });
   await expect(looks.look({ node: "node9", question: "card", params: {} })).rejects.toThrow("no such node");
+});
+
+test("flows are told to other nodes; where they are not shared, those of the asking node's own pods", async () => {
+  const request = { filter: { verdict: "deny" }, limit: 10 };
+  const open = await service();
+  await open.ask("flows", request);
+  expect(open.asked).toEqual([["flows", request]]);
+  const closed = await service({ sharesFlows: false });
+  await closed.ask("flows", { ...request, filter: { ...request.filter, among: ["0.0.0.0/0"] } });
+  const among = ["10.244.2.0/24", "127.0.0.1"];
+  expect(closed.asked).toEqual([["flows", { ...request, filter: { ...request.filter, among } }]]);
+  // This node's own command line is root's.
+  closed.asked.length = 0;
+  await closed.looks.look({ question: "flows", params: request });
+  expect(closed.asked).toEqual([["flows", request]]);
 });

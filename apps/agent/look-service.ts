@@ -22,6 +22,7 @@ import { CONFIG, NODES, PEER_KEY, SECRETS } from "../kinds.ts";
 import { pluginVersion } from "../plugin-version.ts";
 import { version } from "../version.ts";
 import type { Agent } from "./agent.ts";
+import type { FlowLog } from "./flows/flow-log.ts";
 import type { LogTail } from "./log-tail.ts";
 import type { NodeMemory } from "./node-file.ts";
 import type { AgentOptions } from "./options.ts";
@@ -41,9 +42,11 @@ export function lookService(
     readonly log: Log;
     readonly tail: LogTail;
     readonly status: () => unknown;
+    /** Absent: flows are not told. */
+    readonly flows?: FlowLog;
   },
 ): LookService {
-  const { agent, memory, pods, rtnl, store, clock, random, log } = parts;
+  const { agent, memory, pods, rtnl, store, clock, random, log, flows } = parts;
   const knowledge = (): AgentKnowledge => ({
     version,
     pluginVersion: pluginVersion(),
@@ -75,16 +78,22 @@ export function lookService(
         ...(withStore ? await storeFiles(store) : {}),
       },
     }),
+    flows: flows && ((request) => flows.page(request)),
     clock,
     random,
   });
   const { nodeName: node, peerPort: port } = options;
-  const service = new LookService({ node, port, looker, leases: () => agent.leases, store, clock, random, log });
+  const service = new LookService({
+    ...{ node, port, looker, leases: () => agent.leases, store, clock, random, log },
+    sharesFlows: true,
+  });
   return service;
 }
 
 export interface LookServiceOptions {
   readonly node: string;
+  /** Other nodes are told of all flows of this one; else of those with an end of theirs. */
+  readonly sharesFlows: boolean;
   /** TCP; 0: this node neither asks others nor answers them. */
   readonly port: number;
   readonly looker: Pick<Looker, "answers" | "close">;
@@ -206,6 +215,10 @@ export class LookService {
   #permitted(peer: string, question: string, params: unknown): unknown {
     const known = questionOf(question);
     const { subnets = [], addresses = [] } = this.#options.leases().get(peer) ?? {};
+    if (known === "flows" && !this.#options.sharesFlows) {
+      const request = readAsked.flows(params);
+      return { ...request, filter: { ...request.filter, among: [...subnets, ...addresses] } };
+    }
     const ends = endsOf(known, params);
     if (ends === undefined || ends.some((address) => addresses.includes(address) || isIn(subnets, address)))
       return params;

@@ -11,6 +11,7 @@ import { config } from "./config-command.ts";
 import { convertCommand } from "./convert-command.ts";
 import { deleteCommand } from "./delete-command.ts";
 import { doctor } from "./doctor-command.ts";
+import { flowsCommand } from "./flows-command.ts";
 import { get } from "./get-command.ts";
 import { installCni } from "./install-cni-command.ts";
 import { labCommand } from "./lab-command.ts";
@@ -54,6 +55,7 @@ const root: Command = {
     doctor,
     traceCommand,
     capture,
+    flowsCommand,
     bundle,
     get,
     applyCommand,

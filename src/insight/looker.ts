@@ -10,6 +10,7 @@ import { checksumErrors, readProcNet } from "../kernel/proc-net.ts";
 import type { Rtnl } from "../kernel/rtnl.ts";
 import { openRtnl } from "../kernel/rtnl-socket.ts";
 import { kernelSysctls, type Sysctls } from "../kernel/sysctl.ts";
+import type { FlowPage, FlowsRequest } from "../model/flow.ts";
 import type { Asker } from "./asker.ts";
 import { nodeChecks } from "./checks/node-checks.ts";
 import { examine } from "./examine.ts";
@@ -34,6 +35,8 @@ export interface LookerOptions {
   readonly knowledge: () => AgentKnowledge;
   /** How this node asks the others. */
   readonly asker: () => Asker;
+  /** Absent: nobody keeps any. */
+  readonly flows?: ((request: FlowsRequest) => Promise<FlowPage>) | undefined;
   /** What goes into a bundle beside the facts. */
   readonly report: (withStore: boolean) => Promise<ReportSources>;
   readonly clock: Clock;
@@ -86,6 +89,15 @@ export class Looker {
     checks: () => {
       const facts = this.#facts();
       return nodeChecks.flatMap((check) => check(facts));
+    },
+    flows: (request) => {
+      const { flows, node } = this.#options;
+      if (flows !== undefined) return flows(request);
+      throw new TwillError("unsupported", "this node's agent keeps no flows", {
+        operation: "read flows",
+        object: node,
+        remedy: "start twill-agent without --flow-log=off",
+      });
     },
     report: async ({ store }) => {
       const { log, secrets, files } = await this.#options.report(store);

@@ -51,6 +51,15 @@ const keys = [
   "jt",
   "jf",
   "k",
+  "filter",
+  "limit",
+  "place",
+  "kind",
+  "name",
+  "namespace",
+  "network",
+  "since",
+  "to",
 ];
 
 function value(random: Random, depth: number): unknown {

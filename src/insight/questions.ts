@@ -1,10 +1,12 @@
 import { type Address, parseAddress } from "../base/address.ts";
 import { TwillError } from "../base/errors.ts";
 import { parseMac } from "../base/mac.ts";
+import type { FlowPage, FlowsRequest } from "../model/flow.ts";
 import type { BpfProgram } from "../wire/bpf.ts";
 import type { Examination } from "./examine.ts";
 import type { Card } from "./facts.ts";
 import type { Finding } from "./finding.ts";
+import { readFlowFilter } from "./flows/flow-filter.ts";
 import type { Encapsulation, Entry, Leg } from "./leg.ts";
 import type { ReportFile } from "./node-report.ts";
 import type { PodPlace } from "./node-view.ts";
@@ -25,6 +27,8 @@ export interface Questions {
   readonly card: { readonly params: NoParams; readonly result: Card };
   /** What the node's state shows by itself. */
   readonly checks: { readonly params: NoParams; readonly result: readonly Finding[] };
+  /** What policy allowed and denied there, a page at a time. */
+  readonly flows: { readonly params: FlowsRequest; readonly result: FlowPage };
   /** What a maintainer would ask for, as files. */
   readonly report: { readonly params: ReportRequest; readonly result: readonly ReportFile[] };
   /** The node looked at whole, with probes to others. */
@@ -87,6 +91,7 @@ export const limits = {
   probeTimeout: 10_000,
   peers: 10_000,
   size: 65_535,
+  flows: 1000,
 };
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -131,6 +136,14 @@ export const readAsked: { readonly [Q in Question]: (params: unknown) => Asked<Q
   devices: () => ({}),
   card: () => ({}),
   checks: () => ({}),
+  flows: (params) => {
+    const { filter, place, limit } = fieldsOf(params);
+    return {
+      filter: readFlowFilter(filter),
+      limit: numberOf(limit, "limit", 1, limits.flows),
+      ...optional("place", place, (value) => numberOf(value, "place", 0, Number.MAX_SAFE_INTEGER)),
+    };
+  },
   report: (params) => ({ store: fieldsOf(params).store === true }),
   examine: (params) => {
     const { dns, peers } = fieldsOf(params);

@@ -93,6 +93,8 @@ export interface FlowFilter {
   readonly to?: EndFilter;
   /** Either end. */
   readonly with?: EndFilter;
+  /** Either end has an address in one of these networks (prefixes or addresses, as text). */
+  readonly among?: readonly string[];
 }
 
 export type EndFilter =
@@ -106,6 +108,14 @@ export type EndFilter =
   /** Whatever is neither a known pod nor a node. */
   | { readonly kind: "outside" };
 
+export interface FlowsRequest {
+  readonly filter: FlowFilter;
+  /** Where to go on, as the page before said. Absent: from the beginning, or from `filter.since` on. */
+  readonly place?: number;
+  /** Flows of one page. */
+  readonly limit: number;
+}
+
 /** A part of a node's flows, in the order of their sequence. */
 export interface FlowPage {
   readonly flows: readonly Flow[];
@@ -115,4 +125,6 @@ export interface FlowPage {
   readonly more: boolean;
   /** Flows between the place asked for and the first one here that are no longer kept. */
   readonly missed: number;
+  /** Events that were never told, since the agent started: more came than are read, or than fit into a minute. */
+  readonly lost: number;
 }

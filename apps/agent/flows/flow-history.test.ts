@@ -14,9 +14,9 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { FakeClock } from "../../../src/base/clock.ts";
 import { createLog } from "../../../src/base/log.ts";
-import type { Flow } from "../../../src/model/flow.ts";
+import type { Flow, FlowsRequest } from "../../../src/model/flow.ts";
 import { someFlow } from "./flow.fixture.ts";
-import { FlowHistory, type PageRequest } from "./flow-history.ts";
+import { FlowHistory } from "./flow-history.ts";
 import type { HistoryOptions } from "./history-writer.ts";
 
 const log = createLog({ level: "error", format: "text", write: () => {} });
@@ -38,7 +38,7 @@ const open = (folder: string, more: Partial<HistoryOptions> = {}): FlowHistory =
     ...more,
   });
 
-async function all(history: FlowHistory, request: Partial<PageRequest> = {}): Promise<Flow[]> {
+async function all(history: FlowHistory, request: Partial<FlowsRequest> = {}): Promise<Flow[]> {
   const flows: Flow[] = [];
   let place = request.place;
   for (let pages = 0; pages < 10_000; pages++) {

@@ -2,7 +2,7 @@ import { TwillError } from "../../../src/base/errors.ts";
 import type { FlowDraft } from "../../../src/insight/flows/aggregate.ts";
 import { flowMatcher } from "../../../src/insight/flows/flow-filter.ts";
 import { encodeFlow } from "../../../src/insight/flows/flow-line.ts";
-import type { Flow, FlowFilter, FlowPage } from "../../../src/model/flow.ts";
+import type { Flow, FlowPage, FlowsRequest } from "../../../src/model/flow.ts";
 import { HistoryReader } from "./history-reader.ts";
 import { type HistoryOptions, HistoryWriter } from "./history-writer.ts";
 
@@ -10,13 +10,6 @@ import { type HistoryOptions, HistoryWriter } from "./history-writer.ts";
 const recentFlows = 2000;
 /** Of flows that the disk has not got yet. */
 const mostRecent = 20_000;
-
-export interface PageRequest {
-  readonly filter: FlowFilter;
-  /** Where to go on, as the page before said. Absent: from the beginning, or from `filter.since` on. */
-  readonly place?: number;
-  readonly limit: number;
-}
 
 /** This node's flows: the last ones in memory, more on the disk, in one order. */
 export class FlowHistory {
@@ -75,7 +68,7 @@ export class FlowHistory {
     this.#trim();
   }
 
-  async page({ filter, place, limit }: PageRequest): Promise<FlowPage> {
+  async page({ filter, place, limit }: FlowsRequest): Promise<Omit<FlowPage, "lost">> {
     const matches = flowMatcher(filter);
     const from = place ?? this.#placeOf(filter.since ?? 0);
     if (from > this.#next) return { flows: [], next: this.#first, more: this.#recent.length > 0, missed: 0 };

@@ -10,13 +10,13 @@ import { type ConntrackWatch, watchConntrack } from "../../../src/kernel/conntra
 import { type NflogWatch, watchNflog } from "../../../src/kernel/nflog.ts";
 import type { Poller } from "../../../src/kernel/poller.ts";
 import type { Sysctls } from "../../../src/kernel/sysctl.ts";
-import type { FlowEnd, FlowObstacle, FlowPage, FlowReason } from "../../../src/model/flow.ts";
+import type { FlowEnd, FlowObstacle, FlowPage, FlowReason, FlowsRequest } from "../../../src/model/flow.ts";
 import type { Direction } from "../../../src/model/policy.ts";
 import type { Decision } from "../../../src/model/policy-state.ts";
 import type { Connection, ConnectionEvent } from "../../../src/objects/conntrack.ts";
 import type { LoggedPacket } from "../../../src/objects/nflog.ts";
 import { labels, logGroup, marks } from "../../../src/render/hooks.ts";
-import { FlowHistory, type PageRequest } from "./flow-history.ts";
+import { FlowHistory } from "./flow-history.ts";
 import type { HistoryOptions } from "./history-writer.ts";
 import { OpenConnections } from "./open-connections.ts";
 
@@ -141,8 +141,9 @@ export class FlowLog {
     return this.#lastHits.get(number);
   }
 
-  page(request: PageRequest): Promise<FlowPage> {
-    return this.#history.page(request);
+  async page(request: FlowsRequest): Promise<FlowPage> {
+    const { lost, dropped } = this.counters;
+    return { ...(await this.#history.page(request)), lost: lost.connections + lost.denied + dropped.window };
   }
 
   async close(): Promise<void> {

@@ -47,6 +47,8 @@ test("ends, as people write them", () => {
   expect(found({ to: parseEndFilter("node/worker-1") })).toEqual([2]);
   expect(found({ to: parseEndFilter("worker-*") })).toEqual([2]);
   expect(found({ with: parseEndFilter("data/db-0") })).toEqual([0, 1, 3, 5]);
+  expect(found({ among: ["10.1.1.0/24", "192.0.2.1"] })).toEqual([0, 1, 2, 3, 5]);
+  expect(found({ among: [] })).toEqual([]);
   expect(found({ from: parseEndFilter("web-0"), to: parseEndFilter("outside") })).toEqual([4]);
 });
 
@@ -67,6 +69,7 @@ test("filters of other processes are read back, and checked", () => {
   const filters: readonly FlowFilter[] = [
     {},
     { since: 1, until: 2, verdict: "allow" },
+    { among: ["10.1.0.0/24", "fd00::1"] },
     ...["shop/web-*", "shop/", "node/n1", "web", "10.0.0.0/8", "fd00::1", "outside"].map((text) => ({
       from: parseEndFilter(text),
       to: parseEndFilter(text),
@@ -84,6 +87,8 @@ test("filters of other processes are read back, and checked", () => {
     { from: { kind: "network", network: "10.0.0.0/33" } },
     { from: { kind: "planet" } },
     { from: "shop/web" },
+    { among: "10.0.0.0/8" },
+    { among: ["x"] },
   ];
   for (const value of wrong) {
     try {

@@ -9,13 +9,15 @@ export function flowMatcher(filter: FlowFilter): (flow: Flow) => boolean {
   const from = filter.from && endMatcher(filter.from);
   const to = filter.to && endMatcher(filter.to);
   const either = filter.with && endMatcher(filter.with);
+  const among = filter.among?.map((network) => endMatcher({ kind: "network", network }));
   return (flow) =>
     flow.until >= since &&
     flow.since <= until &&
     (verdict === undefined || flow.verdict === verdict) &&
     (from === undefined || from(flow.source)) &&
     (to === undefined || to(flow.destination)) &&
-    (either === undefined || either(flow.source) || either(flow.destination));
+    (either === undefined || either(flow.source) || either(flow.destination)) &&
+    (among === undefined || among.some((matches) => matches(flow.source) || matches(flow.destination)));
 }
 
 function endMatcher(filter: EndFilter): (end: FlowEnd) => boolean {
@@ -78,9 +80,11 @@ export function parseEndFilter(text: string): EndFilter {
   });
 }
 
+const mostNetworks = 64;
+
 /** A filter as it came from another process. @throws TwillError `invalid`. */
 export function readFlowFilter(value: unknown): FlowFilter {
-  const { since, until, verdict, from, to, with: either } = fieldsOf(value);
+  const { since, until, verdict, from, to, with: either, among } = fieldsOf(value);
   if (verdict !== undefined && verdict !== "allow" && verdict !== "deny") throw wrong("verdict");
   return {
     ...(since === undefined ? {} : { since: time(since) }),
@@ -89,7 +93,17 @@ export function readFlowFilter(value: unknown): FlowFilter {
     ...(from === undefined ? {} : { from: readEndFilter(from) }),
     ...(to === undefined ? {} : { to: readEndFilter(to) }),
     ...(either === undefined ? {} : { with: readEndFilter(either) }),
+    ...(among === undefined ? {} : { among: readNetworks(among) }),
   };
+}
+
+function readNetworks(value: unknown): readonly string[] {
+  if (!Array.isArray(value) || value.length > mostNetworks) throw wrong("networks");
+  return value.map((network) => {
+    if (typeof network !== "string") throw wrong("networks");
+    networkOf(network);
+    return network;
+  });
 }
 
 function readEndFilter(value: unknown): EndFilter {
