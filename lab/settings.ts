@@ -39,5 +39,11 @@ export function labEnvironment(directory: string, programs: Programs): Record<st
     ]),
   ];
   const kept = Object.entries(rest).flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]));
-  return { ...Object.fromEntries(kept), PATH: path.join(":"), [labVariable]: directory };
+  return {
+    ...Object.fromEntries(kept),
+    PATH: path.join(":"),
+    [labVariable]: directory,
+    // For `twill apply` and its like; a lab with Kubernetes has no such file, and kubectl.
+    TWILL_DATASTORE: datastoreUrl(directory),
+  };
 }

@@ -24,7 +24,7 @@ import { configPlace } from "../../src/store/kubernetes/url.ts";
 import { Reflector } from "../../src/store/reflector.ts";
 import { NODES } from "../kinds.ts";
 import { Advertiser } from "./advertiser.ts";
-import { Caches } from "./caches.ts";
+import type { Caches } from "./caches.ts";
 import { missingCapabilities } from "./capabilities.ts";
 import { Dataplane } from "./dataplane.ts";
 import { ExtensionRunner } from "./extension-runner.ts";
@@ -38,6 +38,7 @@ import type { AgentOptions } from "./options.ts";
 import { ownLease } from "./own-lease.ts";
 import type { Peers } from "./peers.ts";
 import type { Pods } from "./pods.ts";
+import type { NodePolicy } from "./policy/node-policy.ts";
 import { problemOf, undecodableProblems } from "./problem-of.ts";
 import { StoreHealth } from "./store-health.ts";
 import { unconfirmed } from "./switch/confirmation.ts";
@@ -59,6 +60,9 @@ export interface AgentParts {
   readonly poller: Poller;
   readonly pods: Pods;
   readonly peers: Peers;
+  readonly caches: Caches;
+  /** Absent: no policy is enforced. */
+  readonly policy?: NodePolicy;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: RootLog;
@@ -113,7 +117,7 @@ export class Agent {
     this.#health = new StoreHealth(clock, log);
     this.#files = new NodeFiles(options, log);
     this.#underlay = new UnderlayFinder({ rtnl: parts.rtnl, ethtool: parts.ethtool, sysctls }, options, log);
-    this.#caches = new Caches({ stateDir: options.stateDir, clock, log, onKept: update });
+    this.#caches = parts.caches;
 
     const place = configPlace(options.datastore);
     const named = place === undefined ? {} : { name: place };
@@ -141,6 +145,7 @@ export class Agent {
         for (const { name } of deltas) {
           this.#compiler.mark(name);
           this.#switcher.heard(name);
+          parts.policy?.nodes.setLease(name, this.#nodes.get(name));
         }
         if (deltas.some((delta) => delta.name === options.nodeName)) this.#advertiser.recheck();
         this.#mark();
@@ -194,6 +199,7 @@ export class Agent {
       ethtool: parts.ethtool,
       poller: parts.poller,
       sysctls: this.#sysctls,
+      ...(parts.policy && { policy: parts.policy.tableOptions }),
       clock,
       log,
       onEvent: (event) => this.#onKernelEvent(event),
@@ -257,6 +263,7 @@ export class Agent {
       ...this.#firewall.problems(this.state?.own.masquerade?.networks ?? []),
       ...(this.#extension?.problems ?? []),
       ...this.#parts.pods.problems,
+      ...(this.#parts.policy?.problems ?? []),
       ...this.#files.problems,
       ...(this.#parts.kubernetes?.problems ?? []),
     ];
@@ -271,7 +278,13 @@ export class Agent {
     this.#local.subnets.stop();
     this.#advertiser.stop();
     this.#parts.kubernetes?.stop();
-    await Promise.all([this.#nodes.close(), this.#source.close(), this.#switcher.stop(), this.#extension?.idle()]);
+    await Promise.all([
+      this.#nodes.close(),
+      this.#source.close(),
+      this.#switcher.stop(),
+      this.#extension?.idle(),
+      this.#parts.policy?.stop(),
+    ]);
     await this.#caches.flush();
     await this.#parts.store.close();
   }
@@ -297,6 +310,7 @@ export class Agent {
     if (inForce !== undefined) this.#advance(inForce, waiting);
     else if (preview !== undefined) this.#join(preview, waiting);
     else waiting.push(`a valid network configuration from ${this.#source.name}`);
+    waiting.push(...(this.#parts.policy?.waitingFor ?? []));
     if (waiting.length === 0 && !this.#caches.areKept()) waiting.push("what the agent knows to be kept on the disk");
     this.#waitingFor = waiting;
     this.#parts.pods.setReady(waiting);
@@ -340,9 +354,11 @@ export class Agent {
     if (this.#local.hasDrained()) void this.#renew();
     const complete = this.#nodes.state !== "cached";
     const tell = this.#switcher.isUnacknowledged;
+    const wasStarted = this.#dataplane.isStarted;
     const isNews = change.own !== undefined || change.peers.size > 0;
     if (tell && complete && !isNews && this.#dataplane.isWritten) this.#acknowledge(state, network, local);
     else this.#dataplane.change(change, { complete, tell });
+    if (!wasStarted) this.#parts.policy?.rewrite();
     if (network.backend.type === "extension") this.#extension?.change(change);
     peers.change(change, state);
     this.#files.writeSubnetEnv(network, state.own);
@@ -379,6 +395,7 @@ export class Agent {
 
   #onKernelEvent(event: RtnlEvent): void {
     this.#parts.pods.onKernelEvent(event);
+    if (event.type === "address" || event.type === "overrun") this.#parts.policy?.nodes.ownAddressesChanged();
     if (this.#underlay.onEvent(event)) this.#mark();
   }
 

@@ -17,18 +17,27 @@ export class Caches {
   readonly nodes: SnapshotFile;
   readonly config: SnapshotFile;
   readonly switch: SnapshotFile;
+  readonly networkPolicies: SnapshotFile;
+  readonly clusterNetworkPolicies: SnapshotFile;
+  readonly namespaces: SnapshotFile;
+  readonly pods: SnapshotFile;
   readonly #onKept: () => void;
   #kept: "not asked for" | "soon" | "yes" = "not asked for";
 
   constructor({ stateDir, clock, log, onKept }: CachesOptions) {
     const folder = join(stateDir, "cache");
     makeFolder(folder, 0o700);
-    const file = (kind: string, delay?: { readonly quiet: number }) =>
+    const file = (kind: string, delay?: { readonly quiet: number; readonly longest?: number }) =>
       new SnapshotFile(join(folder, `${kind}.snapshot`), { clock, log, ...delay });
     this.nodes = file("nodes");
     // Kept at once: they change rarely, and the last good one is needed when the next is not.
     this.config = file("config", { quiet: 0 });
     this.switch = file("switch", { quiet: 0 });
+    this.networkPolicies = file("networkpolicies", { quiet: 0 });
+    this.clusterNetworkPolicies = file("clusternetworkpolicies", { quiet: 0 });
+    this.namespaces = file("namespaces", { quiet: 0 });
+    // The cluster's pods, megabytes that change all the time.
+    this.pods = file("pods", { quiet: 5_000, longest: 60_000 });
     this.#onKept = onKept;
   }
 
@@ -50,6 +59,7 @@ export class Caches {
 
   /** Writes what is waiting to be written. */
   async flush(): Promise<void> {
-    await Promise.all([this.nodes, this.config, this.switch].map((file) => file.flush()));
+    const policy = [this.networkPolicies, this.clusterNetworkPolicies, this.namespaces, this.pods];
+    await Promise.all([this.nodes, this.config, this.switch, ...policy].map((file) => file.flush()));
   }
 }

@@ -11,7 +11,11 @@ import type { Rtnl, RtnlEvent } from "../../src/kernel/rtnl.ts";
 import { type RtnlWatch, watchRtnl } from "../../src/kernel/rtnl-watch.ts";
 import type { Sysctls } from "../../src/kernel/sysctl.ts";
 import type { Masquerade, StateChange } from "../../src/model/node-state.ts";
+import type { PolicyState } from "../../src/model/policy-state.ts";
+import type { NftTableContent } from "../../src/objects/nft.ts";
 import { masqueradeTable, twillTable } from "../../src/render/masquerade.ts";
+import type { PolicyOptions } from "../../src/render/policy/options.ts";
+import { PolicyRendering } from "../../src/render/policy/policy-rendering.ts";
 import { render } from "../../src/render/render.ts";
 import { Tidy } from "./tidy.ts";
 
@@ -23,6 +27,8 @@ export interface DataplaneOptions {
   readonly sysctls: Sysctls;
   readonly clock: Clock;
   readonly log: Log;
+  /** How policy is enforced; absent: not at all. Present: the table is not touched before the first `writePolicy`, for it may hold policy. */
+  readonly policy?: PolicyOptions;
   /** Each change in the kernel, ours too, before it is answered. */
   readonly onEvent: (event: RtnlEvent) => void;
   /** After a flush whose outcome differs from that of the one before, and after the first one behind a `change` to be told of. */
@@ -55,6 +61,9 @@ export class Dataplane {
   #untold = false;
   #started = false;
   #masquerade: Masquerade | undefined;
+  #policy: PolicyState | undefined;
+  #policyIsKnown = false;
+  readonly #rendering: PolicyRendering | undefined;
   #lastSync: number | undefined;
 
   constructor(options: DataplaneOptions) {
@@ -62,6 +71,7 @@ export class Dataplane {
     const { rtnl, sysctls, clock, log } = options;
     this.#reconciler = new Reconciler({ rtnl, sysctl: sysctls, offload: options.ethtool, clock, log });
     this.#table = new NftTableKeeper({ nft: options.nft, log, family: twillTable.family, name: twillTable.table });
+    this.#rendering = options.policy && new PolicyRendering(options.policy);
     // Watch first, then read: what changes in between is told.
     this.#watch = watchRtnl(
       options.poller,
@@ -119,6 +129,30 @@ export class Dataplane {
     this.#schedule(0);
   }
 
+  /** What stands in the table beside policy is known, so the table can be written. */
+  get isStarted(): boolean {
+    return this.#started;
+  }
+
+  /**
+   * Puts policy into force, at once and in one transaction. Only when `isStarted`. @param state undefined: there is none.
+   * @throws TwillError; then the kernel is as it was.
+   */
+  writePolicy(state: PolicyState | undefined): void {
+    const before = this.#policy;
+    this.#policy = state;
+    try {
+      this.#count(this.#table.apply(this.#wantedTable()).writes);
+      this.#policyIsKnown = true;
+      this.#tableDirty = false;
+      this.#tableFailure = undefined;
+      this.#watchTable();
+    } catch (error) {
+      this.#policy = before;
+      throw error;
+    }
+  }
+
   /** The kernel stays as it is: pods go on talking without us. */
   stop(): void {
     this.#tidy.stop();
@@ -164,7 +198,7 @@ export class Dataplane {
       };
       this.#schedule(retryMs);
     }
-    if (this.#tableDirty) this.#applyTable();
+    if (this.#tableDirty && (this.#options.policy === undefined || this.#policyIsKnown)) this.#applyTable();
     const told = before === JSON.stringify(this.problems) && wasSynced === this.synced && !this.#untold;
     this.#untold = false;
     if (!told) this.#options.onChange();
@@ -172,11 +206,11 @@ export class Dataplane {
 
   #applyTable(): void {
     try {
-      const report = this.#table.apply(masqueradeTable(this.#masquerade));
+      const report = this.#table.apply(this.#wantedTable());
       this.#count(report.writes);
       this.#tableDirty = false;
       this.#tableFailure = undefined;
-      if (!this.#table.owned) this.#tableCheck ??= setInterval(() => this.#checkTable(), tableCheckMs);
+      this.#watchTable();
     } catch (error) {
       this.#options.log.error("the nf_tables table could not be written", { error });
       this.#tableFailure = {
@@ -189,6 +223,23 @@ export class Dataplane {
       };
       this.#schedule(retryMs);
     }
+  }
+
+  /** One table, so that one transaction holds all that belongs together. */
+  #wantedTable(): NftTableContent {
+    const masquerade = masqueradeTable(this.#masquerade);
+    if (this.#rendering === undefined || this.#policy === undefined) return masquerade;
+    const policy = this.#rendering.table(this.#policy);
+    return {
+      table: masquerade.table,
+      chains: [...masquerade.chains, ...policy.chains],
+      rules: [...masquerade.rules, ...policy.rules],
+      sets: [...masquerade.sets, ...policy.sets],
+    };
+  }
+
+  #watchTable(): void {
+    if (!this.#table.owned) this.#tableCheck ??= setInterval(() => this.#checkTable(), tableCheckMs);
   }
 
   #checkTable(): void {

@@ -9,6 +9,7 @@ import { ThreadPoller } from "../../src/kernel/poller.ts";
 import { openRtnl } from "../../src/kernel/rtnl-socket.ts";
 import type { AgentStatus } from "../../src/model/status.ts";
 import { serveRpc } from "../../src/rpc/server.ts";
+import { allObservers, type NodeObserver } from "../../src/store/kubernetes/node-kind.ts";
 import { lazyDatastore } from "../../src/store/open.ts";
 import { datastoreKinds } from "../datastore-kinds.ts";
 import { agentSocket } from "../defaults.ts";
@@ -17,6 +18,7 @@ import { NODES } from "../kinds.ts";
 import { revision, version } from "../version.ts";
 import { Agent } from "./agent.ts";
 import { agentClock } from "./agent-clock.ts";
+import { Caches } from "./caches.ts";
 import { makeFolders } from "./files.ts";
 import { startHealthServer } from "./health.ts";
 import { ClusterNodes } from "./kubernetes/cluster-nodes.ts";
@@ -28,6 +30,7 @@ import { NodeMemory } from "./node-file.ts";
 import { type AgentOptions, agentFlags, agentOptions } from "./options.ts";
 import { Peers } from "./peers.ts";
 import { Pods } from "./pods.ts";
+import { NodePolicy } from "./policy/node-policy.ts";
 import { routesOf, statusOf } from "./status.ts";
 
 export async function main(argv: readonly string[]): Promise<void> {
@@ -91,10 +94,22 @@ async function run(options: AgentOptions, log: RootLog, tail: LogTail): Promise<
 
   const memory = NodeMemory.open(options.stateDir, systemRandom, options.nodeName, options.datastore);
   const cluster = options.datastore.startsWith("kubernetes:") ? new ClusterNodes(options.nodeName) : undefined;
-  const kinds = datastoreKinds(cluster);
+  const observers: NodeObserver[] = cluster === undefined ? [] : [cluster];
+  const kinds = datastoreKinds(cluster && allObservers(observers));
   const store = lazyDatastore(options.datastore, { log, clock, create: !memory.knowsDatastore, kinds });
   const onChange = () => parts.agent?.refresh();
   const kubernetes = cluster && new KubernetesNode({ nodes: cluster, store, clock, log, onChange });
+  const caches = new Caches({ stateDir: options.stateDir, clock, log, onKept: onChange });
+  const nft = openNft();
+  const policy =
+    options.policy === "off"
+      ? undefined
+      : new NodePolicy({
+          ...{ options, store, caches, rtnl, nft, clock, log, onChange },
+          random: systemRandom,
+          dataplane: () => parts.agent?.dataplane,
+        });
+  if (policy !== undefined) observers.push(policy.nodes);
   const pods = new Pods({
     options,
     kernel: openAttachKernel(undefined, options.sysctlDir),
@@ -102,6 +117,7 @@ async function run(options: AgentOptions, log: RootLog, tail: LogTail): Promise<
     log,
     onChange,
     ...(kubernetes && { listener: kubernetes.pods }),
+    ...(policy && { policy }),
   });
   const peers = new Peers({
     store,
@@ -118,11 +134,13 @@ async function run(options: AgentOptions, log: RootLog, tail: LogTail): Promise<
     store,
     ...(kubernetes && { kubernetes }),
     rtnl,
-    nft: openNft(),
+    nft,
     ethtool: openEthtool(),
     poller,
     pods,
     peers,
+    caches,
+    ...(policy && { policy }),
     clock,
     random: systemRandom,
     log,

@@ -37,6 +37,22 @@ export const agentFlags = {
   subnetLeaseRenewMargin: number(60, "minutes before its expiry at which the subnet's lease is renewed", [1, 1439]),
   ipMasq: boolean(true, "masquerade what pods send to the outside"),
   attachment: choice("routed", ["routed", "bridge"] as const, "how pods are joined to the node"),
+  policy: choice("on", ["on", "off"] as const, "whether NetworkPolicy and ClusterNetworkPolicy are enforced"),
+  policyEstablished: choice(
+    "keep",
+    ["keep", "recheck"] as const,
+    "connections that a change of policy would no longer let begin: keep them, or cut exactly those",
+  ),
+  policyDenied: choice(
+    "drop",
+    ["drop", "reject"] as const,
+    "denied packets: drop them in silence, or say so (TCP reset, ICMP administratively prohibited)",
+  ),
+  policyUnknown: choice(
+    "closed",
+    ["closed", "open"] as const,
+    "what becomes of a pod whose labels cannot be read while there are policies: denied both ways, or open",
+  ),
   cniConfDir: text(defaultCniConfDir, "where the CNI configuration is installed once the agent is ready", "DIR"),
   cniChain: list("CNI plugins to run after ours: portmap, bandwidth, tuning", "NAME"),
   cniVersion: choice(

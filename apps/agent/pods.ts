@@ -1,13 +1,16 @@
 import { readFileSync, rmSync } from "node:fs";
 import type { AttachKernel } from "../../src/attach/attach-kernel.ts";
+import type { Address } from "../../src/base/address.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import { TwillError } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
 import { contains, type Prefix } from "../../src/base/prefix.ts";
 import type { Problem } from "../../src/base/problem.ts";
 import type { PodPlace } from "../../src/insight/node-view.ts";
+import { parseEnvironment } from "../../src/intent/cni/environment.ts";
 import { type Boot, systemBoot } from "../../src/ipam/boot.ts";
 import type { RtnlEvent } from "../../src/kernel/rtnl.ts";
+import type { AttachmentKey } from "../../src/model/attachment-key.ts";
 import type { EndpointStatus } from "../../src/model/status.ts";
 import { TWILL_POD_ROUTE_PROTOCOL } from "../../src/objects/route.ts";
 import type { CniAnswer, CniCall } from "../../src/rpc/methods.ts";
@@ -16,8 +19,9 @@ import { absenceNote } from "../cni/status-again.ts";
 import { agentSocket } from "../defaults.ts";
 import { Books } from "./cni-service/books.ts";
 import { CallQueue } from "./cni-service/call-queue.ts";
-import { CniService, type PodListener } from "./cni-service/cni-service.ts";
+import { CniService, type PodGate, type PodListener } from "./cni-service/cni-service.ts";
 import type { NotReady } from "./cni-service/context.ts";
+import { isEnforceable, type PodRecord } from "./cni-service/pod-record.ts";
 import { Pods as PodTable } from "./cni-service/pods.ts";
 import { makeFolder } from "./files.ts";
 import { watchFolder } from "./folder-watch.ts";
@@ -40,6 +44,12 @@ export interface PodsOptions {
   readonly log: Log;
   readonly onChange: () => void;
   readonly listener?: PodListener;
+  readonly policy?: PodGate & {
+    /** What must be learned of a pod before it is added; undefined: nothing. */
+    prepare(pod: PodRecord["pod"]): Promise<void> | undefined;
+    /** A pod that was added by an agent before this one. */
+    restored(key: AttachmentKey, pod: PodRecord["pod"], addresses: readonly Address[]): void;
+  };
 }
 
 /** Damage by hand comes as several events; and our own changes announce themselves too. Milliseconds. */
@@ -76,7 +86,7 @@ export class Pods {
     });
     if (this.#books.freed.length > 0)
       log.info("the machine was booted: addresses of its old pods are free", { count: this.#books.freed.length });
-    this.#table = new PodTable(kernel, this.#books, log);
+    this.#table = new PodTable(kernel, this.#books, log, (key) => parts.policy?.removed(key));
     const pending = pendingFolder(agentSocket(options.runDir));
     this.#service = new CniService({
       kernel,
@@ -91,9 +101,16 @@ export class Pods {
       log,
       onChange,
       ...(parts.listener && { listener: parts.listener }),
+      ...(parts.policy && { policy: parts.policy }),
     });
-    this.#calls = new CallQueue(this.#service);
+    this.#calls = new CallQueue(this.#service, (call) => this.#prepare(call));
     this.#table.sweep();
+    for (const { plan, pod } of this.#table.records().filter(isEnforceable))
+      parts.policy?.restored(
+        plan.key,
+        pod,
+        plan.addresses.map(({ address }) => address),
+      );
     this.#service.drainPending();
     this.#stopWatching = this.#watchPending(pending);
     this.#timer = setInterval(() => this.#repair(), repairEveryMs);
@@ -112,6 +129,18 @@ export class Pods {
     if (call.variables.CNI_COMMAND === "STATUS" && this.#isStarting && this.#notReady !== undefined)
       throw new TwillError("unavailable", this.#notReady.message, { remedy: this.#notReady.remedy });
     return this.#calls.handle(call, netns);
+  }
+
+  /** A call that cannot be read needs nothing: it is refused in words where it is carried out. */
+  #prepare({ variables }: CniCall): Promise<void> | undefined {
+    const { policy } = this.#parts;
+    if (policy === undefined) return undefined;
+    try {
+      const environment = parseEnvironment(variables);
+      return environment.command === "ADD" ? policy.prepare(environment.args) : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   get #isStarting(): boolean {

@@ -161,6 +161,8 @@ export class Reflector<T> {
     const listing = await this.#options.store.list(this.kind);
     if (this.#closing.signal.aborted) return listing.revision;
     this.#tell(this.#replace(listing.objects));
+    // That there are none is worth knowing in a start without the datastore, too.
+    if (this.#state === "starting" && this.#known.size === 0) this.#keep();
     this.#setState("synced", undefined);
     return listing.revision;
   }
@@ -250,6 +252,10 @@ export class Reflector<T> {
   #tell(deltas: readonly Delta<T>[]): void {
     if (deltas.length === 0) return;
     this.#call(() => this.#options.onChange?.(deltas));
+    this.#keep();
+  }
+
+  #keep(): void {
     this.#options.cache?.changed(() => ({
       savedAt: this.#options.clock.now(),
       objects: [...this.#known].map(([name, known]) => ({ name, value: known.bytes })),

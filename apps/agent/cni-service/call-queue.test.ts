@@ -46,3 +46,27 @@ test("any other call finds done what came before it", async () => {
   await Promise.all([first, second]);
   expect(events).toEqual(["DEL a", "ADD a", "DEL a"]);
 });
+
+test("an ADD that must wait keeps nobody else waiting, and does not come after its own DEL", async () => {
+  const events: string[] = [];
+  const gates = new Map<string, () => void>();
+  const queue = new CallQueue(
+    {
+      handle: (each) => {
+        events.push(nameOf(each));
+        return { status: 0, stdout: "" };
+      },
+      beginDeletes: () => {},
+    },
+    ({ variables: { CNI_CONTAINERID: id = "" } }) =>
+      id === "known" ? undefined : new Promise((resolve) => gates.set(id, resolve)),
+  );
+  const late = queue.handle(call("ADD", "late"), undefined);
+  const dead = queue.handle(call("ADD", "dead"), undefined);
+  await queue.handle(call("ADD", "known"), undefined);
+  await queue.handle(call("DEL", "dead"), undefined);
+  for (const open of gates.values()) open();
+  expect((await late).status).toBe(0);
+  expect(JSON.parse((await dead).stdout)).toMatchObject({ code: 11 });
+  expect(events).toEqual(["ADD known", "DEL dead", "ADD late"]);
+});

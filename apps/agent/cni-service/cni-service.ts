@@ -24,7 +24,7 @@ import { attachmentOf } from "./attachments.ts";
 import type { Books } from "./books.ts";
 import type { CniContext } from "./context.ts";
 import { assignAddresses, podPlan } from "./pod-plan.ts";
-import { encodeRecord, type PodRecord, recordOf } from "./pod-record.ts";
+import { encodeRecord, isEnforceable, type PodRecord, recordOf } from "./pod-record.ts";
 import { attachedAccordingTo, checkResult, podResult } from "./pod-result.ts";
 
 export interface CniServiceOptions {
@@ -37,6 +37,15 @@ export interface CniServiceOptions {
   /** After a pod came or went. */
   readonly onChange?: () => void;
   readonly listener?: PodListener;
+  /** Without it a pod may do anything. */
+  readonly policy?: PodGate;
+}
+
+/** What must be so before a pod is handed out. */
+export interface PodGate {
+  /** When this returns, the pod's policy is in force. @throws TwillError; then the pod is not added. */
+  added(key: AttachmentKey, pod: PodRecord["pod"], addresses: readonly Address[]): void;
+  removed(key: AttachmentKey): void;
 }
 
 /** Told while the plugin waits for its answer: whoever listens keeps it short. */
@@ -149,19 +158,18 @@ export class CniService {
           ...(podUid === undefined ? {} : { podUid }),
         },
       };
+      const addresses = record.plan.addresses.map(({ address }) => address);
       try {
+        if (isEnforceable(record)) this.#options.policy?.added(key, record.pod, addresses);
         if (sendMtu !== undefined) attachment.setMtu(key, netns, { device: plan.mtu, sends: sendMtu });
         assigned.book.confirm(key, encodeRecord(record));
       } catch (error) {
         attachment.detach(key, netns);
+        this.#options.policy?.removed(key);
         throw error;
       }
       onChange?.();
-      this.#options.listener?.added(
-        key,
-        record.pod,
-        record.plan.addresses.map(({ address }) => address),
-      );
+      this.#options.listener?.added(key, record.pod, addresses);
       return formatResult(podResult(record, config.dns), config.cniVersion);
     } catch (error) {
       assigned.book.cancel(key);
@@ -187,6 +195,7 @@ export class CniService {
     const book = books.holding(key);
     const attachment = attachmentOf(kernel, attachmentConfig(book?.get(key), configured));
     attachment.detach(key, netns);
+    this.#options.policy?.removed(key);
     book?.release(key);
     if (book !== undefined) onChange?.();
     this.#options.listener?.removed(key);

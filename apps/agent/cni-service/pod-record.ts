@@ -28,6 +28,9 @@ export const placeOf = ({ pod, plan, attached, netns, attachment }: PodRecord): 
   ...(attached.host === undefined ? {} : { hostDevice: attached.host.name }),
 });
 
+/** What a macvlan pod sends leaves the node past all of the node's chains, by an address of another network. */
+export const isEnforceable = ({ attachment }: PodRecord): boolean => attachment.type !== "macvlan";
+
 const version = 1;
 
 export const encodeRecord = (record: PodRecord): string => JSON.stringify({ version, ...record });

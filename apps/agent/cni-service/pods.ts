@@ -36,13 +36,16 @@ export class Pods {
   readonly #kernel: AttachKernel;
   readonly #books: Books;
   readonly #log: Log;
+  readonly #onGone: (key: AttachmentKey) => void;
   #unmended: readonly Problem[] = [];
   #unchanged: readonly Problem[] = [];
 
-  constructor(kernel: AttachKernel, books: Books, log: Log) {
+  /** @param onGone a pod is gone without a DEL. */
+  constructor(kernel: AttachKernel, books: Books, log: Log, onGone: (key: AttachmentKey) => void = () => {}) {
     this.#kernel = kernel;
     this.#books = books;
     this.#log = log;
+    this.#onGone = onGone;
   }
 
   /** Found by the last `repair` or `setMtu`. */
@@ -92,6 +95,7 @@ export class Pods {
         device: attached.host?.name,
       });
       attachmentOf(this.#kernel, attachment).detach(key, undefined);
+      this.#onGone(key);
       this.#books.holding(key)?.release(key);
     }
   }
@@ -183,6 +187,11 @@ export class Pods {
 
   #assignments(): Assignment[] {
     return this.#books.all().flatMap((book) => book.list());
+  }
+
+  /** Of all that were added and not deleted. */
+  records(): readonly PodRecord[] {
+    return this.#records();
   }
 
   #records(): PodRecord[] {

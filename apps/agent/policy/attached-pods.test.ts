@@ -106,10 +106,11 @@ test("a pod detached here owns no address any more, whatever its object says; ot
   expect(endpoints.get("shop/web-0")?.addresses).toEqual(["10.0.1.1" as Address]);
 });
 
-test("what is no pod of Kubernetes is none of policy's; runtimes that name no uid are believed by name", () => {
+test("an interface without a pod's name stays unknown; runtimes that name no uid are believed by name", () => {
   const { attached, pods, watch, add } = scene();
   pods.add({ key: { network: "n", containerId: "c", ifname: "eth0" }, pod: {}, addresses: ["10.0.0.9" as Address] });
-  expect([attached.size, pods.knows({})]).toEqual([0, true]);
+  expect([[...attached], pods.knows({}), pods.unknown]).toEqual([[["/c", "10.0.0.9"]], false, ["/c"]]);
+  pods.remove({ network: "n", containerId: "c", ifname: "eth0" });
   watch("shop/web-0", object("u1", "web"));
   add("c1", undefined, "10.0.0.1");
   expect([[...attached], pods.unknown]).toEqual([[["shop/web-0", "10.0.0.1"]], []]);

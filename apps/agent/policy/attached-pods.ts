@@ -7,7 +7,7 @@ import type { PodRecord } from "../cni-service/pod-record.ts";
 /** A pod's interface on this node, as CNI made it. */
 export interface AttachedPod {
   readonly key: AttachmentKey;
-  /** As CNI_ARGS named it. Without a name it is no pod of Kubernetes, and policy has nothing to say of it. */
+  /** As CNI_ARGS named it. Without a name nobody can tell what it may do. */
   readonly pod: PodRecord["pod"];
   readonly addresses: readonly Address[];
 }
@@ -63,10 +63,10 @@ export class AttachedPods {
   }
 
   /** What the pod may do is known: nothing needs to be asked before it is added. */
-  knows({ podNamespace, podName, podUid }: PodRecord["pod"]): boolean {
-    if (podName === undefined || podNamespace === undefined) return true;
-    const name: EndpointName = `${podNamespace}/${podName}`;
-    return isOf(this.#objectOf(name), podUid) || isOf(this.#pods.get(name)?.fetched, podUid);
+  knows(pod: PodRecord["pod"]): boolean {
+    const name = endpointName(pod);
+    if (name === undefined) return false;
+    return isOf(this.#objectOf(name), pod.podUid) || isOf(this.#pods.get(name)?.fetched, pod.podUid);
   }
 
   /** The watch has news of it. @param before what the watch knew. Undefined: gone, completed, or not told of any more. */
@@ -93,9 +93,7 @@ export class AttachedPods {
   }
 
   add(added: AttachedPod): void {
-    const { podName, podNamespace } = added.pod;
-    if (podName === undefined || podNamespace === undefined) return;
-    const name: EndpointName = `${podNamespace}/${podName}`;
+    const name = endpointName(added.pod) ?? `/${added.key.containerId}`;
     const pod = this.#pods.get(name) ?? { attached: new Map(), fetched: undefined, handed: [] };
     const id = idOf(added.key);
     pod.attached.set(id, added);
@@ -145,6 +143,10 @@ export class AttachedPods {
     return this.#gone.has(known.uid) ? { ...endpoint, addresses: [] } : endpoint;
   }
 }
+
+/** Undefined: the runtime did not say. */
+export const endpointName = ({ podNamespace, podName }: PodRecord["pod"]): EndpointName | undefined =>
+  podName === undefined || podNamespace === undefined ? undefined : `${podNamespace}/${podName}`;
 
 const idOf = ({ network, containerId, ifname }: AttachmentKey): string => `${network}/${containerId}/${ifname}`;
 

@@ -23,6 +23,19 @@ export interface NodeObserver {
   deleted(name: string): void;
 }
 
+/** @param observers may grow: a later one sees what comes after. */
+export const allObservers = (observers: readonly NodeObserver[]): NodeObserver => ({
+  replaced: (nodes) => {
+    for (const observer of observers) observer.replaced(nodes);
+  },
+  changed: (node) => {
+    for (const observer of observers) observer.changed(node);
+  },
+  deleted: (name) => {
+    for (const observer of observers) observer.deleted(name);
+  },
+});
+
 /**
  * A kind whose objects are annotations of the Nodes of their names. Nodes are not made or removed here: that is the
  * kubelet's and the administrator's, so `create` before the kubelet registered is `unavailable`.
