@@ -2,21 +2,24 @@ import type { Address } from "../../base/address.ts";
 import type { Problem } from "../../base/problem.ts";
 import type { EndpointName, PolicyModel } from "../../model/policy.ts";
 import type { PolicyModelChange } from "../../model/policy-inputs.ts";
-import {
-  type AddressRow,
-  type DecisionNumber,
-  decisionKey,
-  type NetworkRow,
-  ownNodeClass,
-  type PolicyChange,
-  type PolicyState,
-  portKey,
+import type {
+  AddressRow,
+  GroupNumber,
+  NetworkRow,
+  PolicyChange,
+  PolicyState,
+  PortRow,
 } from "../../model/policy-state.ts";
+import { Classes } from "./classes.ts";
 import { DecisionNumbers } from "./decision-numbers.ts";
-import { freshTables } from "./fresh.ts";
-import { Numbering } from "./numbering.ts";
+import { DecisionRows } from "./decision-rows.ts";
+import { FactsInUse } from "./facts-in-use.ts";
+import { type Group, LocalGroups } from "./local-groups.ts";
+import { networkOf } from "./lookup.ts";
+import { claimantsAt, type Place, Population } from "./population.ts";
 import { policyProblems } from "./problems.ts";
-import { GroupTable } from "./rows.ts";
+import { TrackedMap } from "./tracked-map.ts";
+import { TraitKeeper } from "./trait-keeper.ts";
 
 export interface PolicyCompilerOptions {
   /** The node whose kernel the state is for. */
@@ -36,41 +39,49 @@ export interface HeldPolicy {
 }
 
 /**
- * From the model to what one node's kernel must know of policy. It reads the live model when it updates, and is told which entries may be
- * other, never what they are: news that come late, twice or in any order do no harm.
+ * From the model to what one node's kernel must know of policy, at the cost of what changes. It reads the live model when it updates, and
+ * is told which entries may be other, never what they are: news that come late, twice or in any order do no harm.
  */
 export class PolicyCompiler {
   readonly #model: PolicyModel;
-  readonly #options: PolicyCompilerOptions;
   readonly #attached = new Map<EndpointName, readonly Address[]>();
+  readonly #stale = new Set<EndpointName>();
   readonly #numbers: DecisionNumbers;
-  readonly #classes = new Numbering(ownNodeClass + 1);
-  readonly #groups = new Numbering(1);
-  #state: PolicyState;
+  readonly #facts = new FactsInUse();
+  readonly #population: Population;
+  readonly #traits = new TraitKeeper(this.#facts);
+  readonly #groups: LocalGroups;
+  readonly #classes = new Classes(this.#facts);
+  readonly #rows: DecisionRows;
+  readonly #addresses = new TrackedMap<Address, AddressRow>(sameRow);
+  /** By number. */
+  readonly #listed = new Map<GroupNumber, Group>();
+  #networks: readonly NetworkRow[] = [];
+  /** Rows that are there before our own: at the first update, the kernel's. */
+  #held: HeldPolicy | undefined;
+  #started = false;
 
   constructor(model: PolicyModel, options: PolicyCompilerOptions) {
     this.#model = model;
-    this.#options = options;
+    this.#held = options.held;
     this.#numbers = new DecisionNumbers(options.held?.decisions);
-    this.#state = {
-      addresses: options.held?.addresses ?? new Map(),
-      networks: options.held?.networks ?? [],
-      ports: options.held?.ports ?? new Map(),
-      decisions: new Map(),
-      verdicts: new Map(),
-    };
+    this.#rows = new DecisionRows(this.#numbers);
+    this.#population = new Population(model, options.node, this.#attached);
+    this.#groups = new LocalGroups(model, (name) => this.#traits.peerPorts(name), options.unknownEndpoints === "allow");
   }
 
-  /** As of the last `update`. */
+  /** As of the last `update`. Live: it changes with the next. */
   get state(): PolicyState {
-    return this.#state;
+    const { ports, decisions, verdicts } = this.#rows;
+    return { addresses: this.#addresses, networks: this.#networks, ports, decisions, verdicts };
   }
 
+  /** What every number means that a connection may bear, and how to forget those that none bears any more. */
   get decisionNumbers(): Pick<DecisionNumbers, "decisions" | "forget"> {
     return this.#numbers;
   }
 
-  /** What could not be done as it was meant. */
+  /** What could not be done as it was meant. Looks at all policies. */
   get problems(): readonly Problem[] {
     return policyProblems(this.#model);
   }
@@ -86,110 +97,133 @@ export class PolicyCompiler {
    */
   attach(endpoint: EndpointName, addresses: readonly Address[]): void {
     this.#attached.set(endpoint, addresses);
+    this.#stale.add(endpoint);
   }
 
   detach(endpoint: EndpointName): void {
-    this.#attached.delete(endpoint);
+    if (this.#attached.delete(endpoint)) this.#stale.add(endpoint);
   }
 
   /**
-   * @param change what of the model may be other than at the last update. Absent at the first: everything.
-   * @returns the rows that are other now. At the first update: than what was held.
+   * @param change what of the model may be other than at the last update. At the first, everything is looked at.
+   * @returns the rows that are other now. At the first update: all, and those of `held` that must go.
    */
-  update(_change?: Partial<PolicyModelChange>): PolicyChange {
-    const before = this.#state;
-    const tables = freshTables(this.#model, this.#attached, this.#options);
+  update(change: Partial<PolicyModelChange> = {}): PolicyChange {
+    const { namespaces, endpoints, nodes, tiers, policies } = this.#started ? change : this.#everything();
+    for (const name of policies ?? []) this.#groups.policy(name);
+    if (tiers !== undefined && [...tiers].length > 0) this.#groups.tiers();
+    const stale = [...(endpoints ?? []), ...this.#stale];
+    this.#stale.clear();
+    const population = this.#population.update(namespaces ?? [], stale, nodes ?? []);
+    this.#meet(population.parties);
+    for (const place of population.places) {
+      this.#groups.place(place);
+      this.#classes.place(place);
+    }
 
-    const classVotes = new Map<string, Map<number, number>>();
-    const vote = (votes: Map<string, Map<number, number>>, content: string, number: number | undefined) => {
-      const of = votes.get(content) ?? new Map<number, number>();
-      if (number !== undefined && number !== 0) of.set(number, (of.get(number) ?? 0) + 1);
-      votes.set(content, of);
-    };
-    const networksBefore = new Map(before.networks.map((row) => [row.first, row.class]));
-    for (const [address, { content }] of tables.addresses) {
-      vote(classVotes, content, before.addresses.get(address)?.class);
+    const groups = this.#groups.settle(({ place: { address }, direction }) => {
+      const row = (this.#held?.addresses ?? this.#addresses).get(address);
+      return row === undefined ? [] : [[row[direction], 1]];
+    });
+    const listed = new Map<GroupNumber, Group | undefined>();
+    for (const [number, content] of groups.numbers) {
+      listed.set(number, content === undefined ? undefined : this.#groups.groupOf(content));
     }
-    for (const { first, content } of tables.networks) vote(classVotes, content, networksBefore.get(first));
-    classVotes.delete("");
-    classVotes.delete(tables.ownRest);
-    this.#classes.settle(this.#goneClasses(classVotes), classVotes);
-    this.#knownClasses = new Set(classVotes.keys());
-    const classNumber = (content: string) =>
-      content === "" ? 0 : content === tables.ownRest ? ownNodeClass : (this.#classes.of(content) ?? 0);
+    for (const group of listed.values()) for (const [key, fact] of group?.facts ?? []) this.#facts.acquire(key, fact);
+    for (const [number, group] of listed) {
+      for (const key of this.#listed.get(number)?.facts.keys() ?? []) this.#facts.release(key);
+      if (group === undefined) this.#listed.delete(number);
+      else this.#listed.set(number, group);
+    }
 
-    const groupVotes = new Map<string, Map<number, number>>();
-    for (const [address, row] of tables.addresses) {
-      const was = before.addresses.get(address);
-      if (row.ingress !== undefined) vote(groupVotes, row.ingress, was?.ingress);
-      if (row.egress !== undefined) vote(groupVotes, row.egress, was?.egress);
-    }
-    this.#groups.settle(
-      [...this.#knownGroups].filter((content) => !groupVotes.has(content)),
-      groupVotes,
-    );
-    this.#knownGroups = new Set(groupVotes.keys());
-    const groupNumber = (content: string | undefined) => (content === undefined ? 0 : (this.#groups.of(content) ?? 0));
+    const facts = this.#facts.settle();
+    for (const party of this.#traits.follow(facts)) this.#classes.party(party);
+    const classes = this.#classes.settle(facts, {
+      at: (address) => (this.#held?.addresses ?? this.#addresses).get(address)?.class,
+      ofNetwork: (address) => networkOf(this.#held?.networks ?? this.#networks, address)?.class,
+    });
 
-    const addresses = new Map<Address, AddressRow>();
-    for (const [address, { content, ingress, egress, always }] of tables.addresses) {
-      const row = { class: classNumber(content), ingress: groupNumber(ingress), egress: groupNumber(egress) };
-      if (always || row.ingress !== 0 || row.egress !== 0) addresses.set(address, row);
-    }
-    const networks = tables.networks.map(({ first, last, content }) => ({ first, last, class: classNumber(content) }));
-    const ports: Map<string, PolicyState["ports"] extends ReadonlyMap<string, infer Row> ? Row : never> = new Map();
-    const decisions = new Map<string, DecisionNumber>();
-    const verdicts = new Map<
-      DecisionNumber,
-      PolicyState["verdicts"] extends ReadonlyMap<number, infer D> ? D : never
-    >();
-    for (const [content, programs] of tables.groups) {
-      const group = groupNumber(content);
-      const table = new GroupTable(programs);
-      for (const cell of table.cells) {
-        for (const { first, last } of cell.ranges) {
-          const row = { group, protocol: cell.protocol, first, last, class: cell.number };
-          ports.set(portKey(group, cell.protocol, first), row);
-        }
-      }
-      const put = (number: number, rows: ReturnType<GroupTable["baseRows"]>) => {
-        for (const { cell, decision } of rows) {
-          const bears = this.#numbers.take(decision);
-          decisions.set(decisionKey(group, number, cell?.protocol ?? 0, cell?.number ?? 0), bears);
-          verdicts.set(bears, decision);
-        }
-      };
-      put(0, table.baseRows());
-      for (const [content, peers] of tables.classes) if (content !== "") put(classNumber(content), table.rowsOf(peers));
-    }
-    for (const number of before.decisions.values()) this.#numbers.release(number);
-    this.#state = { addresses, networks, ports, decisions, verdicts };
-    return difference(before, this.#state);
+    this.#rows.update(listed, classes.classes, (group) => heldPorts(this.#held, group));
+    for (const { place } of groups.members) this.#writeRow(place);
+    for (const place of classes.places) this.#writeRow(place);
+    return this.#takeChange(classes.networks);
   }
 
-  #knownClasses: ReadonlySet<string> = new Set();
-  #knownGroups: ReadonlySet<string> = new Set();
+  #everything(): PolicyModelChange {
+    this.#started = true;
+    const { namespaces, endpoints, nodes, tiers, policies } = this.#model;
+    return {
+      namespaces: new Set(namespaces.keys()),
+      endpoints: new Set([...endpoints.keys(), ...this.#attached.keys()]),
+      nodes: new Set(nodes.keys()),
+      tiers: new Set(tiers.keys()),
+      policies: new Set(policies.keys()),
+    };
+  }
 
-  #goneClasses(now: ReadonlyMap<string, unknown>): readonly string[] {
-    return [...this.#knownClasses].filter((content) => !now.has(content));
+  #meet(parties: Iterable<Parameters<LocalGroups["party"]>[0]>): void {
+    const met = [...parties];
+    for (const party of met) this.#groups.party(party);
+    const { changed, portNames } = this.#traits.meet(met);
+    for (const party of changed) {
+      this.#classes.party(party);
+      if ("own" in party.claim && party.claim.own) this.#classes.own(party);
+    }
+    this.#groups.portNames(portNames);
+  }
+
+  /** A place's row is a function of its class and groups. */
+  #writeRow(place: Place): void {
+    const row = {
+      class: this.#classes.numberOf(place),
+      ingress: this.#groups.numberOf(place, "ingress"),
+      egress: this.#groups.numberOf(place, "egress"),
+    };
+    const isLocal = row.ingress !== 0 || row.egress !== 0;
+    const isOwnNode = claimantsAt(place).some(({ party: { claim } }) => "own" in claim && claim.own);
+    if (isLocal || isOwnNode || this.#classes.isOfItsOwn(place)) this.#addresses.set(place.address, row);
+    else this.#addresses.delete(place.address);
+  }
+
+  #takeChange(networksToo: boolean): PolicyChange {
+    const networks = networksToo ? this.#classes.networks() : this.#networks;
+    const sameNetworks = networks === this.#networks || sameNetworkRows(networks, this.#networks);
+    this.#networks = networks;
+    const gone = this.#held;
+    this.#held = undefined;
+    return {
+      addresses: withGone(this.#addresses.takeChanges(), gone?.addresses, this.#addresses),
+      ...(sameNetworks ? {} : { networks }),
+      ports: withGone(this.#rows.ports.takeChanges(), gone?.ports, this.#rows.ports),
+      decisions: this.#rows.decisions.takeChanges(),
+      verdicts: withGone(this.#rows.verdicts.takeChanges(), gone?.decisions, this.#rows.verdicts),
+    };
   }
 }
 
-function difference(before: PolicyState, after: PolicyState): PolicyChange {
-  const rows = <K, V>(a: ReadonlyMap<K, V>, b: ReadonlyMap<K, V>): ReadonlyMap<K, V | undefined> => {
-    const changed = new Map<K, V | undefined>();
-    for (const [key, value] of b) if (JSON.stringify(a.get(key)) !== JSON.stringify(value)) changed.set(key, value);
-    for (const key of a.keys()) if (!b.has(key)) changed.set(key, undefined);
-    return changed;
-  };
-  const same = JSON.stringify(before.networks) === JSON.stringify(after.networks);
-  return {
-    addresses: rows(before.addresses, after.addresses),
-    ...(same ? {} : { networks: after.networks }),
-    ports: rows(before.ports, after.ports),
-    decisions: rows(before.decisions, after.decisions),
-    verdicts: rows(before.verdicts, after.verdicts),
-  };
+const sameRow = (a: AddressRow, b: AddressRow): boolean =>
+  a.class === b.class && a.ingress === b.ingress && a.egress === b.egress;
+
+const sameNetworkRows = (a: readonly NetworkRow[], b: readonly NetworkRow[]): boolean =>
+  a.length === b.length &&
+  a.every((row, index) => {
+    const other = b[index];
+    return other !== undefined && row.first === other.first && row.last === other.last && row.class === other.class;
+  });
+
+function* heldPorts(held: HeldPolicy | undefined, group: GroupNumber): Iterable<PortRow> {
+  for (const row of held?.ports.values() ?? []) if (row.group === group) yield row;
+}
+
+function withGone<K, V>(
+  changes: ReadonlyMap<K, V | undefined>,
+  held: ReadonlyMap<K, V> | undefined,
+  now: ReadonlyMap<K, V>,
+): ReadonlyMap<K, V | undefined> {
+  if (held === undefined) return changes;
+  const all = new Map(changes);
+  for (const key of held.keys()) if (!now.has(key)) all.set(key, undefined);
+  return all;
 }
 
 /** The state for a model as it is now. */

@@ -64,7 +64,7 @@ export function classOf(state: PolicyState, address: Address, hook: Hook): Class
   return hook === "input" ? ownNodeClass : (networkOf(state.networks, address)?.class ?? outsideClass);
 }
 
-function networkOf(networks: readonly NetworkRow[], address: Address): NetworkRow | undefined {
+export function networkOf(networks: readonly NetworkRow[], address: Address): NetworkRow | undefined {
   let [low, high] = [0, networks.length];
   while (low < high) {
     const middle = (low + high) >> 1;

@@ -25,6 +25,8 @@ import { maybe, no, type Truth, truthOfPeer, yes } from "./truth.ts";
 export interface Program {
   readonly direction: Direction;
   readonly steps: readonly Step[];
+  /** Those that the steps name. */
+  readonly facts: ReadonlyMap<FactKey, Fact>;
   /** Programs with equal keys decide alike, with the same reasons. */
   readonly key: string;
 }
@@ -53,9 +55,9 @@ export interface ProgramContext {
   readonly tiers: ReadonlyMap<string, Tier>;
   /** The ports of that name that any peer has. */
   peerPorts(name: string): readonly NamedPort[];
-  /** Told of each fact that the program asks for. */
-  useFact(key: FactKey, fact: Fact): void;
   readonly allowUnknown: boolean;
+  /** Told of each fact that the program asks for. */
+  useFact?(key: FactKey, fact: Fact): void;
 }
 
 /** An endpoint of this node, at one of its addresses. */
@@ -78,7 +80,7 @@ export function programFor(
   if (subject.claim.known === undefined) {
     if (context.allowUnknown) return undefined;
     const steps = [{ uncertain: false, action: "deny", reason: { by: "unknown-endpoint" }, next: 0 }] as const;
-    return { direction, steps, key: `${direction} unknown` };
+    return { direction, steps, facts: new Map(), key: `${direction} unknown` };
   }
   const deciding = policies.filter((policy) => policy[direction] !== undefined);
   if (deciding.length === 0) return undefined;
@@ -120,6 +122,7 @@ class ProgramBuilder {
   readonly #subject: Subject;
   readonly #direction: Direction;
   readonly #context: ProgramContext;
+  readonly #facts = new Map<FactKey, Fact>();
   readonly #steps: (Step & { next: number })[] = [];
 
   constructor(subject: Subject, direction: Direction, context: ProgramContext) {
@@ -140,7 +143,12 @@ class ProgramBuilder {
 
   program(): Program {
     this.#add({ uncertain: false, action: "allow", reason: { by: "no-policy" } });
-    return { direction: this.#direction, steps: this.#steps, key: JSON.stringify([this.#direction, this.#steps]) };
+    return {
+      direction: this.#direction,
+      steps: this.#steps,
+      facts: this.#facts,
+      key: JSON.stringify([this.#direction, this.#steps]),
+    };
   }
 
   #policy(policy: Policy): void {
@@ -204,7 +212,8 @@ class ProgramBuilder {
 
   #use(fact: Fact): FactKey {
     const key = factKey(fact);
-    this.#context.useFact(key, fact);
+    this.#facts.set(key, fact);
+    this.#context.useFact?.(key, fact);
     return key;
   }
 

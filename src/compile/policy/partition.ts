@@ -1,0 +1,122 @@
+import { Numbering } from "./numbering.ts";
+
+/**
+ * Members in parts, those of equal content in one part, each part with a number that changes as seldom as may be
+ * (`Numbering`). 0 is the number of members without content. What a member's content is now is set at any time; numbers follow at
+ * `settle`, at the cost of the members that changed and of those whose number does.
+ */
+export class Partition<M> {
+  readonly #numbering: Numbering;
+  readonly #weightOf: ((member: M) => number) | undefined;
+  readonly #contents = new Map<M, string>();
+  readonly #parts = new Map<string, Set<M>>();
+  readonly #pending = new Map<M, string | undefined>();
+
+  /** @param weightOf what a member's vote counts; absent: one. */
+  constructor(firstNumber: number, weightOf?: (member: M) => number) {
+    this.#numbering = new Numbering(firstNumber);
+    this.#weightOf = weightOf;
+  }
+
+  /** As of the last `settle`. */
+  numberOf(member: M): number {
+    const content = this.#contents.get(member);
+    return content === undefined ? 0 : (this.#numbering.of(content) ?? 0);
+  }
+
+  /** As of the last `settle`. */
+  membersOf(content: string): ReadonlySet<M> {
+    return this.#parts.get(content) ?? none;
+  }
+
+  set(member: M, content: string | undefined): void {
+    this.#pending.set(member, content);
+  }
+
+  /** @param borne the numbers that a new member bears already, with their weights: of what it was part of before. */
+  settle(borne: (member: M) => Iterable<readonly [number: number, weight: number]> = nobody): Settled<M> {
+    const moves = [...this.#pending].flatMap(([member, to]) => {
+      const from = this.#contents.get(member);
+      return from === to ? [] : [{ member, from, to, number: this.numberOf(member) }];
+    });
+    this.#pending.clear();
+    if (moves.length === 0) return nothing;
+    for (const { member, from } of moves) if (from !== undefined) this.#parts.get(from)?.delete(member);
+    const touched = new Set(moves.flatMap(({ from, to }) => [from, to]).filter((content) => content !== undefined));
+    const votes = new Map<string, Map<number, number>>();
+    const before = new Map<string, number>();
+    for (const content of touched) {
+      const number = this.#numbering.of(content);
+      const of = new Map<number, number>();
+      votes.set(content, of);
+      if (number === undefined) continue;
+      before.set(content, number);
+      of.set(number, this.#weigh(this.membersOf(content)));
+    }
+    for (const { member, from, to, number } of moves) {
+      const of = to === undefined ? undefined : votes.get(to);
+      if (of === undefined) continue;
+      const own = [[number, this.#weightOf?.(member) ?? 1]] as const;
+      for (const [bears, weight] of from === undefined ? borne(member) : own) {
+        of.set(bears, (of.get(bears) ?? 0) + weight);
+      }
+    }
+    const joined = new Set<M>();
+    for (const { member, to } of moves) {
+      joined.add(member);
+      if (to === undefined) this.#contents.delete(member);
+      else this.#join(member, to);
+    }
+    const gone = [...touched].filter((content) => this.membersOf(content).size === 0);
+    for (const content of gone) {
+      votes.delete(content);
+      this.#parts.delete(content);
+    }
+    this.#numbering.settle(gone, votes);
+    const members = moves.filter(({ member, number }) => this.numberOf(member) !== number).map(({ member }) => member);
+    for (const content of touched) {
+      if (this.#numbering.of(content) === before.get(content)) continue;
+      for (const member of this.membersOf(content)) if (!joined.has(member)) members.push(member);
+    }
+    return { members, numbers: this.#changedNumbers(touched, before), gone };
+  }
+
+  #changedNumbers(touched: ReadonlySet<string>, before: ReadonlyMap<string, number>): Settled<M>["numbers"] {
+    const numbers = new Map<number, string | undefined>();
+    for (const [content, number] of before) {
+      if (this.#numbering.of(content) !== number && !numbers.has(number)) numbers.set(number, undefined);
+    }
+    for (const content of touched) {
+      const number = this.#numbering.of(content);
+      if (number !== undefined && number !== before.get(content)) numbers.set(number, content);
+    }
+    return numbers;
+  }
+
+  #join(member: M, content: string): void {
+    this.#contents.set(member, content);
+    const part = this.#parts.get(content);
+    if (part === undefined) this.#parts.set(content, new Set([member]));
+    else part.add(member);
+  }
+
+  #weigh(members: ReadonlySet<M>): number {
+    if (this.#weightOf === undefined) return members.size;
+    let sum = 0;
+    for (const member of members) sum += this.#weightOf(member);
+    return sum;
+  }
+}
+
+export interface Settled<M> {
+  /** Whose number is another. */
+  readonly members: readonly M[];
+  /** Numbers that stand for another content now; undefined: for none. */
+  readonly numbers: ReadonlyMap<number, string | undefined>;
+  /** Contents that have no members any more. */
+  readonly gone: readonly string[];
+}
+
+const nobody = () => [];
+const none: ReadonlySet<never> = new Set();
+const nothing: Settled<never> = { members: [], numbers: new Map(), gone: [] };
