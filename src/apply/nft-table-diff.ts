@@ -140,10 +140,6 @@ function diffSets(held: HeldTable, wanted: WantedTable): SetChanges {
       case "replace":
         anew();
         break;
-      case "refill":
-        if (found.elements.size > 0) remove.push({ op: "set.flush", set: nameOf(set) });
-        add.push(...additionOf(nameOf(set), [...elements.values()]));
-        break;
       case "elements":
         remove.push(...removalOf(nameOf(set), changes.remove));
         add.push(...additionOf(nameOf(set), changes.add));

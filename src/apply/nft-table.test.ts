@@ -172,28 +172,28 @@ describe.each(Object.entries(machines))("%s", (_, machine) => {
       content([forward], [rule("forward", "one", source, lookup("classes", 0))], [{ set: classes, elements }]),
     );
     const { dumps } = nft.counters;
-    expect(keeper.patch("classes", { put: [entry(5000, 1)] })).toEqual({
+    expect(keeper.patch([{ set: "classes", put: [entry(5000, 1)] }])).toEqual({
       writes: { "element.add": 1 },
       transactions: 1,
       read: false,
     });
-    expect(keeper.patch("classes", { put: [entry(5000, 1)] }).writes).toEqual({});
-    expect(keeper.patch("classes", { put: [entry(5000, 2)] }).writes).toEqual({
+    expect(keeper.patch([{ set: "classes", put: [entry(5000, 1)] }]).writes).toEqual({});
+    expect(keeper.patch([{ set: "classes", put: [entry(5000, 2)] }]).writes).toEqual({
       "element.delete": 1,
       "element.add": 1,
     });
     const key = networkData(5000);
-    expect(keeper.patch("classes", { remove: [key], put: [entry(5000, 2)] }).writes).toEqual({
+    expect(keeper.patch([{ set: "classes", remove: [key], put: [entry(5000, 2)] }]).writes).toEqual({
       "element.delete": 1,
       "element.add": 1,
     });
-    expect(keeper.patch("classes", { remove: [key] }).writes).toEqual({ "element.delete": 1 });
-    expect(keeper.patch("classes", { remove: [key] }).writes).toEqual({});
+    expect(keeper.patch([{ set: "classes", remove: [key] }]).writes).toEqual({ "element.delete": 1 });
+    expect(keeper.patch([{ set: "classes", remove: [key] }]).writes).toEqual({});
     expect(nft.counters.dumps).toBe(dumps);
     expect(nft.elements({ ...at, set: "classes" })).toHaveLength(2000);
-    expect(() => keeper.patch("nope", {})).toThrow(expect.objectContaining({ code: "not-found" }));
+    expect(() => keeper.patch([{ set: "nope" }])).toThrow(expect.objectContaining({ code: "not-found" }));
     // What was patched stays wanted.
-    keeper.patch("classes", { put: [entry(7000, 1)] });
+    keeper.patch([{ set: "classes", put: [entry(7000, 1)] }]);
     keeper.resync();
     expect(keeper.reapply().writes).toEqual({});
   });
@@ -219,7 +219,7 @@ describe.each(Object.entries(machines))("%s", (_, machine) => {
     expect(keeper.apply(larger).writes).toEqual({});
   });
 
-  test("ranges are refilled or replaced whole", () => {
+  test("ranges are replaced whole, with the rules that use them; a few concatenated ones are added in place", () => {
     const nft = machine().open();
     const keeper = keeperOf(nft);
     const nets: NftSet = { ...at, name: "nets", key: ["ipv4_addr"], keyLength: 4, interval: true };
@@ -238,7 +238,13 @@ describe.each(Object.entries(machines))("%s", (_, machine) => {
         { set: ports, elements: list },
       ]);
     keeper.apply(make(20, port(1, 2), port(5, 6)));
-    expect(keeper.apply(make(30, port(1, 2), port(5, 6))).writes).toEqual({ "set.flush": 1, "element.add": 1 });
+    expect(keeper.apply(make(30, port(1, 2), port(5, 6))).writes).toEqual({
+      "rule.delete": 1,
+      "set.delete": 1,
+      "set.add": 1,
+      "element.add": 1,
+      "rule.add": 1,
+    });
     expect(keeper.apply(make(30, port(1, 2), port(5, 6), port(8, 9))).writes).toEqual({ "element.add": 1 });
     const fewer = make(30, port(1, 2), port(8, 9));
     expect(keeper.apply(fewer).writes).toMatchObject({
@@ -329,7 +335,7 @@ describe("on a kernel before 6.9, where anybody may write", () => {
     const { keeper, stranger } = open();
     keeper.apply(wanted);
     stranger.transaction([{ op: "element.add", set: { ...at, set: "classes" }, elements: [entry(2, 2)] }]);
-    expect(keeper.patch("classes", { put: [entry(3, 3)] }).read).toBe(true);
+    expect(keeper.patch([{ set: "classes", put: [entry(3, 3)] }]).read).toBe(true);
     expect(stranger.elements({ ...at, set: "classes" })).toEqual([entry(1, 1), entry(3, 3)]);
   });
 });
@@ -365,7 +371,7 @@ test("100,000 elements are loaded, found again after a restart, and changed one 
   const nft = closing(openNft({ netns }));
   const keeper = keeperOf(nft);
   expect(keeper.apply(wanted)).toEqual({ writes: { "table.add": 1 }, transactions: 1, read: true });
-  expect(keeper.patch("classes", { put: [entry(1, 1)] }).writes).toEqual({ "element.add": 1 });
+  expect(keeper.patch([{ set: "classes", put: [entry(1, 1)] }]).writes).toEqual({ "element.add": 1 });
   expect(nft.elements({ ...at, set: "classes" })).toHaveLength(100_001);
 }, 60_000);
 

@@ -6,11 +6,22 @@ import {
   elementKey,
   type NftElement,
   type NftFamily,
+  type NftSet,
   type NftSetContent,
   type NftTableContent,
 } from "../objects/nft.ts";
+import { type RefusedElement, refusedElements } from "./nft-refusal.ts";
 import { type HeldRule, heldRule, type KeyedRule, ruleKey, setsOf } from "./nft-rule-diff.ts";
-import { additionOf, type Elements, elementsByKey, isSameElement, nameOf, removalOf } from "./nft-set-diff.ts";
+import {
+  additionOf,
+  type ElementChanges,
+  type Elements,
+  elementsByKey,
+  isSameElement,
+  isSameSet,
+  nameOf,
+  removalOf,
+} from "./nft-set-diff.ts";
 import { diffTable, emptyTable, type HeldTable, inStages, setContents, type WantedTable } from "./nft-table-diff.ts";
 
 /** What a call did. No writes: the kernel held it already. */
@@ -21,6 +32,16 @@ export interface NftReport {
   /** The table was read back first. */
   readonly read: boolean;
 }
+
+/** Of one set. Elements that are there with other data are replaced. */
+export interface NftSetPatch {
+  readonly set: string;
+  readonly put?: readonly NftElement[];
+  /** Keys, as `elementKey` makes them. Those that are not there do not matter. */
+  readonly remove?: readonly string[];
+}
+
+type WantedSet = { readonly set: NftSet; readonly elements: Elements };
 
 export interface NftTableOptions {
   readonly nft: Nft;
@@ -55,6 +76,9 @@ export class NftTableKeeper {
   /** Of the last transaction or read. Meaningless while we own the table. */
   #generation = 0;
   #owned = false;
+  /** What the kernel held before the last transaction, and of that what was refused. */
+  #before: HeldTable | undefined;
+  #refused: readonly NftOperation[] = [];
 
   constructor(options: NftTableOptions) {
     this.#nft = options.nft;
@@ -95,51 +119,73 @@ export class NftTableKeeper {
   }
 
   /**
-   * Changes elements of one set of the table that was applied last. Costs in proportion to the change where the set is
-   * exact. The next `apply` must contain the change.
-   * @param remove keys, as elementKey makes them.
-   * @throws TwillError; `not-found` when no such set was applied.
+   * Changes elements of sets of the table that was applied last, all in one transaction. Costs in proportion to the change where
+   * the sets are exact. A set that would hold more than it declares is declared anew, larger. The next `apply` must contain the
+   * change.
+   * @throws TwillError; `not-found` when no such set was applied. When the kernel refused it (`refusedElements` says what of it),
+   * neither the kernel nor what is wanted has changed. When it is unknown what became of it, it stays wanted.
    */
-  patch(
-    setName: string,
-    change: { readonly put?: readonly NftElement[]; readonly remove?: readonly string[] },
-  ): NftReport {
-    const wanted = this.#wanted?.sets.get(setName);
-    if (this.#wanted === undefined || wanted === undefined) {
-      throw new TwillError("not-found", `no set ${setName} was applied`, { operation: "patch nf_tables set" });
-    }
-    this.#indexes.delete(setName);
-    const held = this.#held?.sets.get(setName);
-    if (held === undefined || held.elements !== wanted.elements || wanted.set.interval === true) {
-      const sets = new Map(this.#wanted.sets);
-      sets.set(setName, { set: wanted.set, elements: changed(new Map(wanted.elements), change) });
-      this.#wanted = { ...this.#wanted, sets };
-      return this.#sync();
-    }
-    const remove: NftElement[] = [];
-    const add: NftElement[] = [];
-    const removed = new Set(change.remove);
-    for (const key of removed) {
-      const found = wanted.elements.get(key);
-      if (found !== undefined) remove.push(found);
-    }
-    for (const element of change.put ?? []) {
-      const key = elementKey(element);
-      const found = removed.has(key) ? undefined : wanted.elements.get(key);
-      if (found !== undefined && isSameElement(found, element)) continue;
-      if (found !== undefined) remove.push(found);
-      add.push(element);
-    }
-    const set = nameOf(wanted.set);
-    // Shared by #held and #wanted, and changed before the kernel is: when that fails, #held is forgotten, and #wanted right.
-    changed(wanted.elements as Map<string, NftElement>, change);
+  patch(patches: readonly NftSetPatch[]): NftReport {
+    const before = this.#wanted;
+    const sets = patches.map((patch) => {
+      const wanted = before?.sets.get(patch.set);
+      if (wanted !== undefined) return { patch, wanted };
+      throw new TwillError("not-found", `no set ${patch.set} was applied`, { operation: "patch nf_tables set" });
+    });
+    for (const { set } of patches) this.#indexes.delete(set);
+    if (!sets.every(({ patch, wanted }) => this.#isDirect(patch, wanted))) return this.#patchBySync(sets);
+    const changes = sets.map(({ patch, wanted }) => ({ ...wanted, ...changeOf(patch, wanted.elements) }));
+    const operations = [
+      ...changes.flatMap(({ set, remove }) => removalOf(nameOf(set), remove)),
+      ...changes.flatMap(({ set, add }) => additionOf(nameOf(set), add)),
+    ];
+    // Shared by #held and #wanted, and changed before the kernel is.
+    for (const { elements, remove, add } of changes) change(elements, remove, add);
     try {
-      const operations = [...removalOf(set, remove), ...additionOf(set, add)];
       return reportOf(operations, this.#commit(operations), false);
     } catch (error) {
-      if (!isCode(error, "conflict")) throw error;
-      return this.#sync();
+      if (isCode(error, "conflict")) return this.#sync();
+      if (isRefusal(error)) {
+        for (const { elements, remove, add } of changes) change(elements, add, remove);
+        this.#held = this.#before;
+      }
+      throw error;
     }
+  }
+
+  /** Its elements can be changed one by one, from what the kernel holds. */
+  #isDirect({ set: name, put = [] }: NftSetPatch, { set, elements }: WantedSet): boolean {
+    if (this.#held?.sets.get(name)?.elements !== elements || set.interval === true) return false;
+    return set.size === undefined || elements.size + put.length <= set.size;
+  }
+
+  #patchBySync(changes: readonly { readonly patch: NftSetPatch; readonly wanted: WantedSet }[]): NftReport {
+    const before = this.#wanted;
+    if (before === undefined) return nothing;
+    const sets = new Map(before.sets);
+    for (const { patch, wanted } of changes) {
+      const elements = new Map(wanted.elements);
+      const { remove, add } = changeOf(patch, elements);
+      if (remove.length === 0 && add.length === 0) continue;
+      change(elements, remove, add);
+      sets.set(patch.set, { set: roomy(wanted.set, elements.size), elements });
+    }
+    this.#wanted = { ...before, sets };
+    try {
+      return this.#sync();
+    } catch (error) {
+      if (isRefusal(error)) this.#wanted = before;
+      throw error;
+    }
+  }
+
+  /**
+   * Which elements of the transaction that was refused last are to blame: tried in transactions that take no effect. Empty when it is
+   * none of them.
+   * @param atMost so many are looked for; each costs about as many trials as the number of elements has binary digits.
+   */
+  refusedElements(atMost = 32): readonly RefusedElement[] {
+    return refusedElements(this.#nft, this.#refused, atMost);
   }
 
   /** Whether the table may have been changed by somebody else; then the next `reapply` reads it. One small request. */
@@ -187,6 +233,7 @@ export class NftTableKeeper {
     const read = this.#held === undefined;
     const claim = read ? this.#claim() : [];
     const held = this.#withHandles(this.#held ?? this.#read(), wanted);
+    this.#adoptSizes(held, wanted);
     const difference = diffTable(held, wanted);
     const operations = difference === "rebuild" ? this.#rebuild(wanted) : difference;
     this.#held = held;
@@ -253,6 +300,15 @@ export class NftTableKeeper {
     return { ...held, rules };
   }
 
+  /** What has grown stays as large: to declare another size, set and rules would be made anew. */
+  #adoptSizes(held: HeldTable, wanted: WantedTable): void {
+    for (const [name, { set, elements }] of wanted.sets) {
+      const found = held.sets.get(name)?.set;
+      if (found === undefined || found.size === set.size || !isSameSet(found, set)) continue;
+      (wanted.sets as Map<string, WantedSet>).set(name, { set: { ...set, ...sizeOf(found) }, elements });
+    }
+  }
+
   #rebuild(wanted: WantedTable): NftOperation[] {
     const flags = this.#owned ? { owner: true, persist: true } : {};
     const inside = diffTable(emptyTable, wanted);
@@ -271,11 +327,17 @@ export class NftTableKeeper {
       for (const operation of operations) this.#log.debug("nf_tables", { operation: brief(operation) });
     }
     const held = this.#held;
+    this.#before = held;
     this.#held = undefined;
     const guard = this.#owned ? {} : { generation: this.#generation };
-    const transactions = this.#transact(operations, guard);
-    this.#held = held;
-    return transactions;
+    try {
+      const transactions = this.#transact(operations, guard);
+      this.#held = held;
+      return transactions;
+    } catch (error) {
+      if (isRefusal(error)) this.#refused = operations;
+      throw error;
+    }
   }
 
   #transact(operations: readonly NftOperation[], guard: TransactionOptions): number {
@@ -345,14 +407,43 @@ function settled(wanted: WantedTable, held: HeldTable, operations: readonly NftO
   return { chains: wanted.chains, rules, sets: wanted.sets };
 }
 
-function changed(
-  elements: Map<string, NftElement>,
-  { put = [], remove = [] }: { readonly put?: readonly NftElement[]; readonly remove?: readonly string[] },
-): Elements {
-  for (const key of remove) elements.delete(key);
-  for (const element of put) elements.set(elementKey(element), element);
-  return elements;
+/** Removals and additions; a key whose data changes is in both. */
+function changeOf({ put = [], remove: gone = [] }: NftSetPatch, elements: Elements): ElementChanges {
+  const remove: NftElement[] = [];
+  const add: NftElement[] = [];
+  const removed = new Set(gone);
+  for (const key of removed) {
+    const found = elements.get(key);
+    if (found !== undefined) remove.push(found);
+  }
+  for (const element of put) {
+    const key = elementKey(element);
+    const found = removed.has(key) ? undefined : elements.get(key);
+    if (found !== undefined && isSameElement(found, element)) continue;
+    if (found !== undefined) remove.push(found);
+    add.push(element);
+  }
+  return { remove, add };
 }
+
+function change(elements: Elements, remove: readonly NftElement[], add: readonly NftElement[]): void {
+  const map = elements as Map<string, NftElement>;
+  for (const element of remove) map.delete(elementKey(element));
+  for (const element of add) map.set(elementKey(element), element);
+}
+
+const sizeOf = ({ size }: NftSet): { readonly size?: number } => (size === undefined ? {} : { size });
+
+/** The set, declared twice as large as often as it takes. */
+function roomy(set: NftSet, count: number): NftSet {
+  if (set.size === undefined || count <= set.size) return set;
+  let size = set.size;
+  while (size < count) size *= 2;
+  return { ...set, size };
+}
+
+/** The kernel has understood the transaction and done nothing of it. */
+const isRefusal = (error: unknown): boolean => !isCode(error, "conflict") && !isCode(error, "unavailable");
 
 function reportOf(operations: readonly NftOperation[], transactions: number, read: boolean): NftReport {
   const writes: Record<string, number> = {};

@@ -44,7 +44,9 @@ export const portData = (port: number): NftData => digits(checked(port, 2), 2) a
 /** A packet field of 32 bits, in network order. */
 export const networkData = (value: number): NftData => digits(checked(value, 4), 4) as NftData;
 /** A mark, interface index, class number…: 32 bits in host order. */
-export const hostData = (value: number): NftData => reversed(digits(checked(value, 4), 4)) as NftData;
+export const hostData = (value: number): NftData => digits(swapped(checked(value, 4)), 4) as NftData;
+const swapped = (value: number): number =>
+  ((value << 24) | ((value << 8) & 0xff0000) | ((value >>> 8) & 0xff00) | (value >>> 24)) >>> 0;
 
 /** @throws TwillError `invalid` unless data has four bytes. */
 export function numberOfHostData(data: NftData): number {

@@ -107,6 +107,8 @@ export interface NftSet {
 
 export type NftMapData =
   | { readonly type: NftType; readonly length: number }
+  /** Several values in adjacent registers, each padded to 4 bytes. */
+  | { readonly type: "concatenation"; readonly fields: readonly NftType[]; readonly length: number }
   | { readonly type: "verdict" }
   | { readonly type: "object"; readonly object: number }
   | { readonly type: "unknown"; readonly number: number; readonly length: number };

@@ -1,8 +1,10 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { parsePrefix } from "../base/prefix.ts";
+import type { NftChain } from "../objects/nft.ts";
 import { labels, marks, priorities } from "./hooks.ts";
 import { masqueradeTable } from "./masquerade.ts";
+import { policyProgram } from "./policy/program.ts";
 
 const page = readFileSync(new URL("../../docs/design/hooks.md", import.meta.url), "utf8");
 /** The rows of the tables, by their first column. */
@@ -15,26 +17,36 @@ const rows = new Map(
 );
 
 test("the page has the numbers", () => {
-  for (const [name, priority] of Object.entries(priorities)) expect(rows.get(name)?.[2]).toBe(String(priority));
+  for (const [name, priority] of Object.entries(priorities))
+    expect([name, rows.get(name)?.[2]]).toEqual([name, String(priority)]);
   expect(rows.has(marks.avoided.map((bit) => `0x${bit.toString(16)}`).join(", "))).toBe(true);
   expect(rows.has(`0x${marks.twill.toString(16)}`)).toBe(true);
   expect(rows.get(String(labels.egressDecision))?.[0]).toContain("egress");
   expect(rows.get(String(labels.ingressDecision))?.[0]).toContain("ingress");
-  expect(rows.has(labels.reserved.join(", "))).toBe(true);
+  expect(rows.get(String(labels.cut.word))?.[0]).toContain("cut");
+  for (const word of labels.reserved) expect(rows.get(String(word))?.[0]).toBe("0");
+  for (const mark of [marks.spoofed, marks.unknownPod, marks.unreadable, marks.cut])
+    expect(rows.has(`0x${mark.toString(16)}`)).toBe(true);
 });
 
 test("the chains that are rendered are those that the page calls built", () => {
-  const built = [...rows]
-    .filter(([, cells]) => cells[4] === "yes")
-    .map(([name, [hooks = "", type = "", priority = ""]]) => ({ name, hooks, type, priority }));
-  const { chains } = masqueradeTable({ networks: [parsePrefix("10.244.0.0/16")], local: [], families: [4] });
-  const rendered = chains.map(({ name, base }) => ({
-    name,
-    hooks: String(base?.hook),
-    type: String(base?.type),
-    priority: String(base?.priority),
-  }));
-  expect(rendered).toEqual(built);
+  const built = (when: string) =>
+    [...rows]
+      .filter(([, cells]) => cells[4] === when)
+      .map(([name, [hooks = "", type = "", priority = ""]]) => ({ name, hooks, type, priority }));
+  const rendered = (chains: readonly NftChain[]) =>
+    chains
+      .filter(({ base }) => base !== undefined)
+      .map(({ name, base }) => ({
+        name,
+        hooks: String(base?.hook),
+        type: String(base?.type),
+        priority: String(base?.priority),
+      }));
+  const masquerade = masqueradeTable({ networks: [parsePrefix("10.244.0.0/16")], local: [], families: [4] });
+  expect(rendered(masquerade.chains)).toEqual(built("yes"));
+  const policy = policyProgram({ established: "keep", deny: "drop", podInterfaces: "twl" });
+  expect(rendered(policy.map(({ chain }) => chain))).toEqual(built("with policy"));
 });
 
 test("our mark touches no bit that others use", () => {

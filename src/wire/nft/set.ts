@@ -60,9 +60,7 @@ export const newSet = (set: NftSet, id: number): NetlinkRequest =>
     if (set.defaultTimeout !== undefined) attributes.u64be(NFTA_SET_TIMEOUT, BigInt(set.defaultTimeout));
     const userData = encodeUserData(setUserData, {
       ...(set.key.length === 0 ? {} : { keyOrder: orderOf(set.key) }),
-      ...(set.data !== undefined && "length" in set.data && typeof set.data.type === "string"
-        ? { dataOrder: set.data.type === "unknown" ? 0 : orderOf([set.data.type]) }
-        : {}),
+      ...(set.data !== undefined && "length" in set.data ? { dataOrder: dataOrderOf(set.data) } : {}),
       ...(set.comment === undefined ? {} : { comment: set.comment }),
     });
     if (userData !== undefined) attributes.raw(NFTA_SET_USERDATA, userData);
@@ -87,6 +85,9 @@ const orderOf = (key: readonly NftType[]): number => {
   return isHostOrder(only) ? hostOrder : networkOrder;
 };
 
+const dataOrderOf = (data: Extract<NftMapData, { readonly length: number }>): number =>
+  data.type === "unknown" || data.type === "concatenation" ? 0 : orderOf([data.type]);
+
 function flagsOf(set: NftSet): number {
   let flags = 0;
   for (const name of ["anonymous", "constant", "interval", "timeout", "dynamic"] as const) {
@@ -101,9 +102,14 @@ function writeData(attributes: AttributeWriter, data: NftMapData): void {
   if (data.type === "object") attributes.u32be(NFTA_SET_OBJ_TYPE, data.object);
   else if (data.type === "verdict") attributes.u32be(NFTA_SET_DATA_TYPE, verdictType);
   else {
-    attributes.u32be(NFTA_SET_DATA_TYPE, data.type === "unknown" ? data.number : typeNumber(data.type));
+    attributes.u32be(NFTA_SET_DATA_TYPE, dataTypeNumber(data));
     attributes.u32be(NFTA_SET_DATA_LEN, data.length);
   }
+}
+
+function dataTypeNumber(data: Extract<NftMapData, { readonly length: number }>): number {
+  if (data.type === "unknown") return data.number;
+  return data.type === "concatenation" ? keyTypeNumber(data.fields) : typeNumber(data.type);
 }
 
 /** The size lets the kernel make the hash once, as large as it will be; the fields let it build a tree for each of them. */
@@ -197,5 +203,6 @@ export function decodeSet(payload: Uint8Array): NftSet {
 function dataOfSet(number: number, length: number): NftMapData {
   if (number === verdictType) return { type: "verdict" };
   const [type, ...more] = keyTypes(number);
-  return type === undefined || more.length > 0 ? { type: "unknown", number, length } : { type, length };
+  if (type === undefined) return { type: "unknown", number, length };
+  return more.length > 0 ? { type: "concatenation", fields: [type, ...more], length } : { type, length };
 }
