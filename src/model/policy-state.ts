@@ -7,6 +7,7 @@ import type { Direction, PolicyId } from "./policy.ts";
  * the same state.
  */
 export interface PolicyState {
+  /** Every address of an endpoint of this node has one, even of class 0 and no group: what has none there is not known to policy. */
   readonly addresses: ReadonlyMap<Address, AddressRow>;
   /**
    * What the rest of the address space is, per family: disjoint, ascending ranges. What is in none of them and in no row of `addresses`

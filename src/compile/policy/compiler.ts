@@ -144,6 +144,7 @@ export class PolicyCompiler {
     });
 
     this.#rows.update(listed, classes.classes, (group) => heldPorts(this.#held, group));
+    for (const place of population.places) this.#writeRow(place);
     for (const { place } of groups.members) this.#writeRow(place);
     for (const place of classes.places) this.#writeRow(place);
     return this.#takeChange(classes.networks);
@@ -179,8 +180,10 @@ export class PolicyCompiler {
       ingress: this.#groups.numberOf(place, "ingress"),
       egress: this.#groups.numberOf(place, "egress"),
     };
-    const isLocal = row.ingress !== 0 || row.egress !== 0;
-    const isOwnNode = claimantsAt(place).some(({ party: { claim } }) => "own" in claim && claim.own);
+    const claimants = claimantsAt(place);
+    // Even of no group: a pod on this node without a row is one that policy does not know, and is cut off.
+    const isLocal = claimants.some(({ local }) => local);
+    const isOwnNode = claimants.some(({ party: { claim } }) => "own" in claim && claim.own);
     if (isLocal || isOwnNode || this.#classes.isOfItsOwn(place)) this.#addresses.set(place.address, row);
     else this.#addresses.delete(place.address);
   }
