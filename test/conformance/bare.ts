@@ -4,7 +4,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { PolicyCompiler } from "../../src/compile/policy/compiler.ts";
 import { PolicyBook } from "../../src/intent/kubernetes/policy-book.ts";
 import type { PolicyOptions } from "../../src/render/policy/options.ts";
-import { policyTable } from "../../src/render/policy/policy-table.ts";
+import { PolicyRendering } from "../../src/render/policy/policy-rendering.ts";
 import type { KubernetesObject, NodeObject, PodObject } from "../oracle/objects.ts";
 import { deleteObject, putObject } from "../oracle/twill-model.ts";
 import type { ConformanceCluster } from "./cluster.ts";
@@ -44,7 +44,7 @@ export function bareCluster(options: Partial<PolicyOptions> = {}): ConformanceCl
     const change = book.takeChange();
     for (const { compiler, keeper } of nodes) {
       compiler.update(change);
-      keeper.apply(policyTable(compiler.state, rendered));
+      keeper.apply(new PolicyRendering(rendered).table(compiler.state));
     }
     // Every probe asks anew; that connections live on is another test's matter.
     rig.forgetConnections();

@@ -1,7 +1,7 @@
 import type { Ruleset } from "../../src/insight/kernel-view.ts";
 import type { NftTableContent } from "../../src/objects/nft.ts";
 import type { PolicyOptions } from "../../src/render/policy/options.ts";
-import { policyTable } from "../../src/render/policy/policy-table.ts";
+import { PolicyRendering } from "../../src/render/policy/policy-rendering.ts";
 import type { Check } from "./case.ts";
 import { type CompiledCluster, compileCluster, nodeOf, protocolNumber } from "./compiled.ts";
 import type { Flow } from "./flow.ts";
@@ -18,7 +18,7 @@ export const policyOptions: PolicyOptions = {
 };
 
 export const renderCluster = (compiled: CompiledCluster): ReadonlyMap<string, NftTableContent> =>
-  new Map([...compiled].map(([node, state]) => [node, policyTable(state, policyOptions)]));
+  new Map([...compiled].map(([node, state]) => [node, new PolicyRendering(policyOptions).table(state)]));
 
 /** By node. */
 export type Rulesets = ReadonlyMap<string, Ruleset>;

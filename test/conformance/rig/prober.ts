@@ -171,13 +171,14 @@ export class Prober {
 
 const sctpKey = ({ probe, sourcePort }: Attempt): string => `${probe.from} ${probe.family} ${sourcePort}`;
 
-/** Writable or failed, as getsockopt tells; a socket that is still connecting has no error and no peer. */
+/** The server closes at once what it accepted, so a connection may have been made and ended already. */
 function tcpAnswer(fd: number): Answer | undefined {
   const error = getOption(fd, SOL_SOCKET, SO_ERROR);
   if (error === ECONNREFUSED) return "refused";
   if (error !== 0) return "timed out";
-  return getOption(fd, IPPROTO_TCP, TCP_INFO) % 0x100 === TCP_ESTABLISHED ? "connected" : undefined;
+  const state = getOption(fd, IPPROTO_TCP, TCP_INFO) % 0x100;
+  return state === TCP_ESTABLISHED || state === TCP_CLOSE_WAIT ? "connected" : undefined;
 }
 
-/** tcp(7), include/uapi/linux/tcp.h: struct tcp_info begins with the state, one byte. */
-const [IPPROTO_TCP, TCP_INFO, TCP_ESTABLISHED] = [6, 11, 1];
+/** tcp(7), include/uapi/linux/tcp.h: struct tcp_info begins with the state, one byte (include/net/tcp_states.h). */
+const [IPPROTO_TCP, TCP_INFO, TCP_ESTABLISHED, TCP_CLOSE_WAIT] = [6, 11, 1, 8];
