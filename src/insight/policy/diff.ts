@@ -32,8 +32,14 @@ export function diffPolicies(before: PolicyModel, after: PolicyModel): PolicyDif
   const pairs = new ChangedPairs(universe);
   const [old, now] = [new Reachability(universe, before), new Reachability(universe, after)];
   const both = new BothReaches();
-  const end = (kind: Kind, direction: Direction): Both | undefined =>
-    kind.who.of === "workloads" ? both.of(old.reach(kind, direction), now.reach(kind, direction)) : undefined;
+  const ends = { egress: new Map<Kind, Both>(), ingress: new Map<Kind, Both>() };
+  const end = (kind: Kind, direction: Direction): Both | undefined => {
+    const known = ends[direction].get(kind);
+    if (known !== undefined || kind.who.of !== "workloads") return known;
+    const found = both.of(old.reach(kind, direction), now.reach(kind, direction));
+    ends[direction].set(kind, found);
+    return found;
+  };
   const affected = affectedBy(universe, [old.predicates, now.predicates]);
   for (const direction of ["egress", "ingress"] as const) {
     for (const index of bitList(affected[direction])) {
@@ -47,6 +53,7 @@ export function diffPolicies(before: PolicyModel, after: PolicyModel): PolicyDif
           const peer = universe.kinds[at];
           if (peer === undefined) return;
           const theirs = end(peer, other)?.at(subject) ?? [allTraffic, allTraffic];
+          if (theirs[0] === noTraffic && theirs[1] === noTraffic) return;
           const [source, destination] = direction === "egress" ? [subject, peer] : [peer, subject];
           pairs.note(source, destination, [traffic[0], theirs[0]], [traffic[1], theirs[1]]);
         });

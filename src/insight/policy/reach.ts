@@ -1,12 +1,11 @@
 import { decideOne, type Facts } from "../../compile/policy/decide.ts";
-import type { Fact, FactKey } from "../../compile/policy/fact.ts";
 import { isNeighbourDiscovery } from "../../compile/policy/flow.ts";
 import { type Program, type ProgramContext, programFor, type StepPorts } from "../../compile/policy/program.ts";
 import { maybe, no, yes } from "../../compile/policy/truth.ts";
 import { type Direction, type NamedPort, neighbourDiscovery, type PolicyModel, protocols } from "../../model/policy.ts";
 import { PolicyIndex } from "./applied.ts";
 import { type Bits, bitsAnd, bitsMinus, bitsOr, hasBit, isEmpty } from "./bits.ts";
-import { type Matched, Predicates } from "./predicates.ts";
+import { Predicates } from "./predicates.ts";
 import { allTraffic, noTraffic, portOf, portRange, protocolOf, type Traffic, wholeProtocol } from "./traffic.ts";
 import type { Kind, Universe } from "./universe.ts";
 
@@ -27,7 +26,6 @@ export const reachAt = (reach: Reach, peer: Kind): Traffic =>
 export class Reachability {
   readonly predicates: Predicates;
   readonly #policies: PolicyIndex;
-  readonly #facts = new Map<FactKey, Fact>();
   readonly #byProgram = new Map<string, Reach>();
   readonly #ofFamily: Readonly<Record<4 | 6, Bits>>;
   readonly #context: ProgramContext;
@@ -41,7 +39,6 @@ export class Reachability {
     this.#context = {
       tiers: model.tiers,
       peerPorts: (name) => ports.get(name) ?? [],
-      useFact: (key, fact) => void this.#facts.set(key, fact),
       allowUnknown: false,
     };
   }
@@ -89,8 +86,8 @@ export class Reachability {
 
   #classes(program: Program, peers: Bits): readonly PeerClass[] {
     let classes: readonly PeerClass[] = [{ peers, facts: new Map() }];
-    for (const key of factsOf(program)) {
-      const { surely, perhaps } = this.#fact(key);
+    for (const [key, fact] of program.facts) {
+      const { surely, perhaps } = this.predicates.matched(fact);
       classes = classes.flatMap(({ peers: all, facts }) => {
         const likely = bitsAnd(all, perhaps);
         if (isEmpty(likely)) return [{ peers: all, facts: new Map(facts).set(key, no) }];
@@ -105,25 +102,11 @@ export class Reachability {
     }
     return classes;
   }
-
-  #fact(key: FactKey): Matched {
-    const fact = this.#facts.get(key);
-    if (fact === undefined) throw new RangeError("a program asks only for facts that it has told of");
-    return this.predicates.matched(fact);
-  }
 }
 
 interface PeerClass {
   readonly peers: Bits;
   readonly facts: Facts;
-}
-
-function factsOf({ steps }: Program): ReadonlySet<FactKey> {
-  const keys = steps.flatMap(({ peer, traffic = [], notTraffic = [] }) => [
-    peer,
-    ...[...traffic, ...notTraffic].map(({ fact }) => fact),
-  ]);
-  return new Set(keys.filter((key) => key !== undefined));
 }
 
 function portsByName({ endpoints }: PolicyModel): ReadonlyMap<string, readonly NamedPort[]> {
