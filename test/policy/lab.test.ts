@@ -14,7 +14,7 @@ test("a policy is in force on every node, for pods as they are and as they becom
   const { lab } = cluster;
   const [web1, web2, client1, client2] = ["node1/pod-a", "node2/pod-a", "node1/pod-b", "node2/pod-b"] as const;
   expect(await cluster.reach(web2, web1)).toBe("answer");
-  expect(await lab.on("node1", "nft list table inet twill")).not.toContain("policy");
+  expect(await lab.on("node1", "nft list table inet twill")).not.toContain("decisions");
 
   await cluster.policy("default", "web", { ...denyIngress, ingress: [fromClients] });
   await cluster.becomes(web2, web1, "silence");
