@@ -17,6 +17,7 @@ try {
     cluster: () => run("cluster.ts", args),
     test: () => run("test.ts", args),
     "test:cluster": () => run("test.ts", ["--cluster", ...args]),
+    faults: () => run("faults.ts", args),
     check: () => run("check.ts", args),
     format: () => run("check.ts", ["--write"]),
     bench: () => run("bench.ts", args),
