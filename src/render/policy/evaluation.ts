@@ -14,6 +14,7 @@ import {
   type Path,
   type PeerKind,
   setNames,
+  unknownChain,
   unknownClass,
   unknownGroup,
 } from "./names.ts";
@@ -34,7 +35,6 @@ import {
   loadProtocol,
   lookup,
   number,
-  onInterface,
   ownEnd,
   peerEnd,
   rowRegister,
@@ -55,30 +55,18 @@ export const chainOf = (name: string, comment: string, rules: readonly RuleLine[
 /**
  * First what most packets meet, a named port between endpoints; then by what is known of the peer. A packet whose first four bytes of transport
  * header are missing has no port to be judged by.
+ * @param closed pods without a row are cut off.
  */
-export function dispatch(
-  direction: Direction,
-  family: Family,
-  path: Path,
-  closedInterfaces: string | undefined,
-): ChainOfRules {
+export function dispatch(direction: Direction, family: Family, path: Path, closed: boolean): ChainOfRules {
   const name = dispatchChain(direction, family, path);
   const peer = peerEnd[direction];
   const own = ownEnd[direction];
   const readable = loadDestinationPort(addressRegister);
   const other = path === "forward" ? "network" : "own_node";
-  const unknown = [...rowOf(family, own), is(groupRegister[direction], unknownGroup)];
   const rules: RuleLine[] = [["class, named port", ...judgement(direction, family, "endpoint").classNamed]];
-  if (closedInterfaces !== undefined) {
-    rules.push(
-      [
-        `the ${own} is a pod that policy does not know`,
-        ...unknown,
-        ...onInterface(own === "source" ? "iifname" : "oifname", closedInterfaces),
-        go("goto", denyChain("unknown")),
-      ],
-      [`the ${own} is no pod of ours`, ...unknown, { type: "verdict", verdict: { verdict: "return" } }],
-    );
+  if (closed) {
+    const unknown = is(groupRegister[direction], unknownGroup);
+    rules.push([`no row for the ${own}`, ...rowOf(family, own), unknown, go("goto", unknownChain(own))]);
   }
   return chainOf(name, `${direction} policy: by the ${peer}`, [
     ...rules,

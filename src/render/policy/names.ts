@@ -42,5 +42,7 @@ export const dispatchChain = (direction: Direction, family: Family, path: Path):
 export const evaluationChain = (direction: Direction, family: Family, peer: PeerKind): string =>
   `${direction}${family}_${peer}`;
 export const familyChain = (family: Family, path: Path): string => `${path}${family}`;
+/** An address without a row: somebody of outside, or a pod that policy does not know? */
+export const unknownChain = (end: "source" | "destination"): string => `unknown_${end}`;
 /** These end in a drop. */
 export const denyChain = (reason: Direction | "spoofed" | "unknown" | "unreadable" | "cut"): string => `deny_${reason}`;

@@ -4,7 +4,7 @@ import { byteData, hostData } from "../../objects/nft-data.ts";
 import { ctState, ctStatus, type NftExpression } from "../../objects/nft-expression.ts";
 import { labels, logGroup, marks, priorities } from "../hooks.ts";
 import { type ChainOfRules, chainOf, dispatch, evaluation, rowOf } from "./evaluation.ts";
-import { denyChain, dispatchChain, familyChain, type Path, setNames } from "./names.ts";
+import { denyChain, dispatchChain, familyChain, type Path, setNames, unknownChain } from "./names.ts";
 import type { PolicyOptions } from "./options.ts";
 import {
   accept,
@@ -35,9 +35,9 @@ const families: readonly Family[] = [4, 6];
  */
 export function policyProgram(options: PolicyOptions): ChainOfRules[] {
   const evaluations = families.flatMap((family) => [
-    dispatch("egress", family, "forward", closedInterfaces(options)),
-    dispatch("egress", family, "input", closedInterfaces(options)),
-    dispatch("ingress", family, "forward", closedInterfaces(options)),
+    dispatch("egress", family, "forward", closedInterfaces(options) !== undefined),
+    dispatch("egress", family, "input", closedInterfaces(options) !== undefined),
+    dispatch("ingress", family, "forward", closedInterfaces(options) !== undefined),
     ...(["endpoint", "network", "own_node"] as const).map((peer) => evaluation("egress", family, peer)),
     ...(["endpoint", "network"] as const).map((peer) => evaluation("ingress", family, peer)),
   ]);
@@ -50,6 +50,7 @@ export function policyProgram(options: PolicyOptions): ChainOfRules[] {
     base("policy_node", "input", options),
     ...paths,
     ...evaluations,
+    ...unknownPods(closedInterfaces(options)),
     ...denials(options),
   ];
 }
@@ -121,6 +122,19 @@ function familyPath(family: Family, path: Path): ChainOfRules {
     ["the source is judged", ...judged("egress")],
     ...(through ? [["the destination is judged", ...judged("ingress")] as const] : []),
   ]);
+}
+
+function unknownPods(podInterfaces: string | undefined): ChainOfRules[] {
+  if (podInterfaces === undefined) return [];
+  return (["source", "destination"] as const).map((end) =>
+    chainOf(unknownChain(end), `the ${end} has no row`, [
+      [
+        "and is a pod of ours: cut off",
+        ...onInterface(end === "source" ? "iifname" : "oifname", podInterfaces),
+        go("goto", denyChain("unknown")),
+      ],
+    ]),
+  );
 }
 
 /**
