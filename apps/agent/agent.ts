@@ -29,6 +29,7 @@ import { missingCapabilities } from "./capabilities.ts";
 import { Dataplane } from "./dataplane.ts";
 import { ExtensionRunner } from "./extension-runner.ts";
 import { FirewallWatch } from "./firewall-watch.ts";
+import type { NodeFlows } from "./flows/node-flows.ts";
 import type { KubernetesNode } from "./kubernetes/kubernetes-node.ts";
 import { LocalNodeFinder } from "./local-node.ts";
 import { FileNetwork, type NetworkSource, storedNetwork } from "./network-source.ts";
@@ -63,6 +64,7 @@ export interface AgentParts {
   readonly caches: Caches;
   /** Absent: no policy is enforced. */
   readonly policy?: NodePolicy;
+  readonly flows: NodeFlows;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: RootLog;
@@ -193,6 +195,7 @@ export class Agent {
       this.#mark();
     });
     this.#sysctls = new SysctlLedger(sysctls, join(options.stateDir, "sysctls.json"));
+    void parts.flows.countTraffic(this.#sysctls);
     this.#dataplane = new Dataplane({
       rtnl: parts.rtnl,
       nft: parts.nft,
@@ -264,6 +267,7 @@ export class Agent {
       ...(this.#extension?.problems ?? []),
       ...this.#parts.pods.problems,
       ...(this.#parts.policy?.problems ?? []),
+      ...this.#parts.flows.problems,
       ...this.#files.problems,
       ...(this.#parts.kubernetes?.problems ?? []),
     ];
@@ -284,6 +288,7 @@ export class Agent {
       this.#switcher.stop(),
       this.#extension?.idle(),
       this.#parts.policy?.stop(),
+      this.#parts.flows.stop(),
     ]);
     await this.#caches.flush();
     await this.#parts.store.close();

@@ -22,7 +22,7 @@ import { CONFIG, NODES, PEER_KEY, SECRETS } from "../kinds.ts";
 import { pluginVersion } from "../plugin-version.ts";
 import { version } from "../version.ts";
 import type { Agent } from "./agent.ts";
-import type { FlowLog } from "./flows/flow-log.ts";
+import type { NodeFlows } from "./flows/node-flows.ts";
 import type { LogTail } from "./log-tail.ts";
 import type { NodeMemory } from "./node-file.ts";
 import type { AgentOptions } from "./options.ts";
@@ -43,7 +43,7 @@ export function lookService(
     readonly tail: LogTail;
     readonly status: () => unknown;
     /** Absent: flows are not told. */
-    readonly flows?: FlowLog;
+    readonly flows?: NodeFlows;
   },
 ): LookService {
   const { agent, memory, pods, rtnl, store, clock, random, log, flows } = parts;
@@ -78,14 +78,15 @@ export function lookService(
         ...(withStore ? await storeFiles(store) : {}),
       },
     }),
-    flows: flows && ((request) => flows.page(request)),
+    ...(flows?.isOn === true && { flows: (request) => flows.page(request) }),
+    ...(flows && { decisions: () => flows.decisions() }),
     clock,
     random,
   });
   const { nodeName: node, peerPort: port } = options;
   const service = new LookService({
     ...{ node, port, looker, leases: () => agent.leases, store, clock, random, log },
-    sharesFlows: true,
+    sharesFlows: options.shareFlows,
   });
   return service;
 }

@@ -20,6 +20,7 @@ import { Agent } from "./agent.ts";
 import { agentClock } from "./agent-clock.ts";
 import { Caches } from "./caches.ts";
 import { makeFolders } from "./files.ts";
+import { NodeFlows } from "./flows/node-flows.ts";
 import { startHealthServer } from "./health.ts";
 import { ClusterNodes } from "./kubernetes/cluster-nodes.ts";
 import { KubernetesNode } from "./kubernetes/kubernetes-node.ts";
@@ -128,6 +129,11 @@ async function run(options: AgentOptions, log: RootLog, tail: LogTail): Promise<
     log,
     onChange,
   });
+  const flows = new NodeFlows({
+    ...{ options, nft, poller, clock, log },
+    attached: () => pods.places(),
+    ...(policy && { policy }),
+  });
   const agent = new Agent({
     options,
     memory,
@@ -141,6 +147,7 @@ async function run(options: AgentOptions, log: RootLog, tail: LogTail): Promise<
     peers,
     caches,
     ...(policy && { policy }),
+    flows,
     clock,
     random: systemRandom,
     log,
@@ -151,7 +158,7 @@ async function run(options: AgentOptions, log: RootLog, tail: LogTail): Promise<
     return lastStatus();
   };
   const looks = lookService(options, {
-    ...{ agent, memory, pods, rtnl, store, clock, log, tail },
+    ...{ agent, memory, pods, rtnl, store, clock, log, tail, flows },
     random: systemRandom,
     status: lastStatus,
   });
@@ -166,7 +173,7 @@ async function run(options: AgentOptions, log: RootLog, tail: LogTail): Promise<
           {
             notReady: () => agent.waitingFor,
             unhealthy: () => [],
-            metrics: () => metricsOf(agent, pods, peers.prober, rtnl),
+            metrics: () => [...metricsOf(agent, pods, peers.prober, rtnl), ...flows.metrics()],
           },
           log,
         );

@@ -67,6 +67,13 @@ export const agentFlags = {
     "port on which agents measure each other (UDP) and ask each other for twill doctor (TCP); 0: off",
     [0, 65535],
   ),
+  flowLog: choice(
+    "all",
+    ["all", "policy", "denied", "off"] as const,
+    "what `twill flows` tells: all connections of this node's pods, those that a policy decided, denied ones alone, nothing",
+  ),
+  flowHistory: number(64, "MiB of the disk that flows may take; 0: the last ones are kept in memory", [0, 65_536]),
+  shareFlows: boolean(true, "tell other nodes' agents of all flows; else of those with an end of theirs"),
   allowExtensionCommands: boolean(
     false,
     "allow the backend `extension`, whose commands come from the configuration and run as root",

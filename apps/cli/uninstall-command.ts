@@ -138,7 +138,7 @@ function removeFile(path: string): string[] {
 /** What the agent keeps in its two folders, temporary files of a crash included. */
 const runFiles = /^(agent\.sock|agent\.sock\.lock|agent-away|pending)$/;
 const stateFiles =
-  /^((addresses|.*\.network)\.db(-wal|-shm|-journal)?|(node|position|sysctls|folders|installed|net-conf\.last-good)\.json|cache|\..*\.tmp)$/;
+  /^((addresses|.*\.network)\.db(-wal|-shm|-journal)?|(node|position|sysctls|folders|installed|net-conf\.last-good)\.json|cache|flows|\..*\.tmp)$/;
 
 /**
  * A folder that was there before (a mounted volume, or one that somebody shares with us) stays, without what is ours. Kubelet

@@ -10,6 +10,7 @@ import { checksumErrors, readProcNet } from "../kernel/proc-net.ts";
 import type { Rtnl } from "../kernel/rtnl.ts";
 import { openRtnl } from "../kernel/rtnl-socket.ts";
 import { kernelSysctls, type Sysctls } from "../kernel/sysctl.ts";
+import type { DecisionUse } from "../model/decision-use.ts";
 import type { FlowPage, FlowsRequest } from "../model/flow.ts";
 import type { Asker } from "./asker.ts";
 import { nodeChecks } from "./checks/node-checks.ts";
@@ -37,6 +38,8 @@ export interface LookerOptions {
   readonly asker: () => Asker;
   /** Absent: nobody keeps any. */
   readonly flows?: ((request: FlowsRequest) => Promise<FlowPage>) | undefined;
+  /** Absent: no policy is enforced. */
+  readonly decisions?: (() => readonly DecisionUse[]) | undefined;
   /** What goes into a bundle beside the facts. */
   readonly report: (withStore: boolean) => Promise<ReportSources>;
   readonly clock: Clock;
@@ -90,6 +93,7 @@ export class Looker {
       const facts = this.#facts();
       return nodeChecks.flatMap((check) => check(facts));
     },
+    decisions: () => this.#options.decisions?.() ?? [],
     flows: (request) => {
       const { flows, node } = this.#options;
       if (flows !== undefined) return flows(request);

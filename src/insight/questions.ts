@@ -1,6 +1,7 @@
 import { type Address, parseAddress } from "../base/address.ts";
 import { TwillError } from "../base/errors.ts";
 import { parseMac } from "../base/mac.ts";
+import type { DecisionUse } from "../model/decision-use.ts";
 import type { FlowPage, FlowsRequest } from "../model/flow.ts";
 import type { BpfProgram } from "../wire/bpf.ts";
 import type { Examination } from "./examine.ts";
@@ -29,6 +30,8 @@ export interface Questions {
   readonly checks: { readonly params: NoParams; readonly result: readonly Finding[] };
   /** What policy allowed and denied there, a page at a time. */
   readonly flows: { readonly params: FlowsRequest; readonly result: FlowPage };
+  /** How often each decision of policy was taken there. */
+  readonly decisions: { readonly params: NoParams; readonly result: readonly DecisionUse[] };
   /** What a maintainer would ask for, as files. */
   readonly report: { readonly params: ReportRequest; readonly result: readonly ReportFile[] };
   /** The node looked at whole, with probes to others. */
@@ -136,6 +139,7 @@ export const readAsked: { readonly [Q in Question]: (params: unknown) => Asked<Q
   devices: () => ({}),
   card: () => ({}),
   checks: () => ({}),
+  decisions: () => ({}),
   flows: (params) => {
     const { filter, place, limit } = fieldsOf(params);
     return {

@@ -2,11 +2,14 @@ import { expect, test } from "bun:test";
 import { type Address, parseAddress } from "../../../src/base/address.ts";
 import { FakeClock } from "../../../src/base/clock.ts";
 import type { EndpointName, PolicyNode, WorkloadEndpoint } from "../../../src/model/policy.ts";
-import { AddressNames } from "./address-names.ts";
+import { AddressNames, type AttachedPod } from "./address-names.ts";
 
-const [web, db, machine, tunnel, nobody] = ["10.1.0.2", "10.1.1.3", "192.0.2.1", "10.1.1.0", "198.51.100.9"].map(
-  parseAddress,
-) as [Address, Address, Address, Address, Address];
+const web = parseAddress("10.1.0.2");
+const db = parseAddress("10.1.1.3");
+const machine = parseAddress("192.0.2.1");
+const tunnel = parseAddress("10.1.1.0");
+const nobody = parseAddress("198.51.100.9");
+const foreign = parseAddress("10.9.0.9");
 
 const pod = (name: string, node: string, ...addresses: Address[]): WorkloadEndpoint => ({
   namespace: "shop",
@@ -24,7 +27,7 @@ test("own pods by what is attached, others by the model, nodes by all their addr
     ["shop/db", pod("db", "n2", db)],
   ]);
   const nodes = new Map<string, PolicyNode>([["n2", { name: "n2", labels: {}, addresses: [machine, tunnel] }]]);
-  const attached = new Map<EndpointName, readonly Address[]>([["shop/web", [web]]]);
+  const attached: AttachedPod[] = [{ namespace: "shop", name: "web", addresses: [web] }];
   const names = new AddressNames({ model: { endpoints, nodes }, attached: () => attached, node: "n1", clock });
   expect(names.end(web)).toEqual({
     kind: "pod",
@@ -43,9 +46,12 @@ test("own pods by what is attached, others by the model, nodes by all their addr
   expect([web, db, machine, nobody].map((address) => names.isOwn(address))).toEqual([true, false, false, false]);
 
   // Changes show after a moment: sooner than an address may be another's.
-  attached.set("shop/late", [nobody]);
+  attached.push({ namespace: "shop", name: "late", addresses: [nobody] });
+  endpoints.set("other/foreign", pod("foreign", "n1", foreign));
   endpoints.delete("shop/db");
   await clock.advance(5000);
   expect(names.end(nobody)).toMatchObject({ kind: "pod", name: "late", labels: {} });
   expect(names.end(db)).toEqual({ kind: "address", address: db });
+  // Attached by another program's network.
+  expect(names.isOwn(foreign)).toBe(true);
 });

@@ -1,14 +1,21 @@
 import type { Address } from "../../../src/base/address.ts";
 import type { Clock } from "../../../src/base/clock.ts";
 import type { FlowEnd } from "../../../src/model/flow.ts";
-import type { EndpointName, PolicyModel, PolicyNode, WorkloadEndpoint } from "../../../src/model/policy.ts";
+import type { PolicyModel, PolicyNode, WorkloadEndpoint } from "../../../src/model/policy.ts";
 
 export interface AddressNamesOptions {
+  /** What is known of the cluster; without any policy that is little. */
   readonly model: Pick<PolicyModel, "endpoints" | "nodes">;
-  /** Pods of this node, by its own knowledge. */
-  readonly attached: () => ReadonlyMap<EndpointName, readonly Address[]>;
+  /** Pods that CNI attached here. */
+  readonly attached: () => readonly AttachedPod[];
   readonly node: string;
   readonly clock: Clock;
+}
+
+export interface AttachedPod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly addresses: readonly Address[];
 }
 
 /** An address is given out again after 30 s at the earliest (--address-reuse-delay). */
@@ -42,7 +49,10 @@ export class AddressNames {
 
   /** A pod of this node has it. */
   isOwn(address: Address): boolean {
-    return this.#ownIndex().has(address);
+    if (this.#ownIndex().has(address)) return true;
+    // Another program's pod network is below: then the model alone tells.
+    const found = this.#clusterIndex().get(address);
+    return found !== undefined && "pod" in found && found.node === this.#options.node;
   }
 
   #ownIndex(): ReadonlyMap<Address, FlowEnd> {
@@ -50,9 +60,8 @@ export class AddressNames {
     const now = clock.monotonic();
     if (now < this.#ownUntil) return this.#own;
     const index = new Map<Address, FlowEnd>();
-    for (const [key, addresses] of attached()) {
-      const labels = model.endpoints.get(key)?.labels ?? {};
-      const [namespace = "", name = ""] = key.split("/");
+    for (const { namespace, name, addresses } of attached()) {
+      const labels = model.endpoints.get(`${namespace}/${name}`)?.labels ?? {};
       for (const address of addresses) index.set(address, { kind: "pod", address, namespace, name, labels, node });
     }
     this.#ownUntil = now + ownEveryMs;
