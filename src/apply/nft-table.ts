@@ -380,6 +380,13 @@ function wantedTable(content: NftTableContent): Omit<WantedTable, "sets"> {
   };
 }
 
+/** What makes the table, all of it, where there is none. */
+export function tableOperations(content: NftTableContent): NftOperation[] {
+  const inside = diffTable(emptyTable, { ...wantedTable(content), sets: setContents(content.sets) });
+  if (inside === "rebuild") throw new TwillError("internal", "an empty table cannot need to be rebuilt");
+  return [{ op: "table.add", table: content.table }, ...inside];
+}
+
 function heldTable(content: NftTableContent): HeldTable {
   const rules = new Map<string, HeldRule[]>(content.chains.map(({ name }) => [name, []]));
   for (const rule of content.rules) rules.get(rule.chain)?.push(heldRule(rule));
