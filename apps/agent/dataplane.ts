@@ -11,7 +11,7 @@ import type { Rtnl, RtnlEvent } from "../../src/kernel/rtnl.ts";
 import { type RtnlWatch, watchRtnl } from "../../src/kernel/rtnl-watch.ts";
 import type { Sysctls } from "../../src/kernel/sysctl.ts";
 import type { Masquerade, StateChange } from "../../src/model/node-state.ts";
-import type { PolicyState } from "../../src/model/policy-state.ts";
+import type { PolicyChange, PolicyState } from "../../src/model/policy-state.ts";
 import type { NftTableContent } from "../../src/objects/nft.ts";
 import { masqueradeTable, twillTable } from "../../src/render/masquerade.ts";
 import type { PolicyOptions } from "../../src/render/policy/options.ts";
@@ -136,21 +136,20 @@ export class Dataplane {
 
   /**
    * Puts policy into force, at once and in one transaction. Only when `isStarted`. @param state undefined: there is none.
+   * @param change what of it is other than at the last call, when that succeeded.
    * @throws TwillError; then the kernel is as it was.
    */
-  writePolicy(state: PolicyState | undefined): void {
-    const before = this.#policy;
+  writePolicy(state: PolicyState | undefined, change?: PolicyChange): void {
+    const patches =
+      change && this.#policy !== undefined && !this.#tableDirty ? this.#rendering?.change(change) : undefined;
     this.#policy = state;
-    try {
-      this.#count(this.#table.apply(this.#wantedTable()).writes);
-      this.#policyIsKnown = true;
-      this.#tableDirty = false;
-      this.#tableFailure = undefined;
-      this.#watchTable();
-    } catch (error) {
-      this.#policy = before;
-      throw error;
-    }
+    const report = patches === undefined ? this.#table.apply(this.#wantedTable()) : this.#table.patch(patches);
+    this.#count(report.writes);
+    if (patches !== undefined) return;
+    this.#policyIsKnown = true;
+    this.#tableDirty = false;
+    this.#tableFailure = undefined;
+    this.#watchTable();
   }
 
   /** The kernel stays as it is: pods go on talking without us. */

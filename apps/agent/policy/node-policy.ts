@@ -1,11 +1,13 @@
-import type { HeldPolicy } from "../../../src/compile/policy/compiler.ts";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Nft } from "../../../src/kernel/nft.ts";
 import type { Rtnl } from "../../../src/kernel/rtnl.ts";
-import { priorities } from "../../../src/render/hooks.ts";
 import { twillTable } from "../../../src/render/masquerade.ts";
 import type { PolicyOptions as TableOptions } from "../../../src/render/policy/options.ts";
 import type { Dataplane } from "../dataplane.ts";
 import type { AgentOptions } from "../options.ts";
+import { DecisionFile } from "./decision-file.ts";
+import { heldPolicy } from "./held-policy.ts";
 import { Policy, type PolicyOptions } from "./policy.ts";
 import { PolicyNodes } from "./policy-nodes.ts";
 
@@ -25,26 +27,40 @@ const podInterfaces = "twl";
 export class NodePolicy extends Policy {
   readonly nodes: PolicyNodes;
   readonly tableOptions: TableOptions;
+  readonly #decisions: DecisionFile;
 
   constructor({ options, rtnl, nft, dataplane, ...others }: NodePolicyOptions) {
     const { nodeName: node, policyUnknown: unknown } = options;
+    const boot = readFileSync(options.bootIdFile, "utf8").trim();
+    const decisions = new DecisionFile(join(options.stateDir, "decisions.json"), boot, others.log);
+    const { family, table } = twillTable;
     super({
       ...others,
       node,
       unknown,
       kernel: {
-        held: heldPolicy(nft),
+        held: heldPolicy(nft.read(family, table), decisions.load()),
         get isReady() {
           return dataplane()?.isStarted === true;
         },
-        write: (state) => dataplane()?.writePolicy(state),
+        write: (state, change) => {
+          dataplane()?.writePolicy(state, change);
+          if (change === undefined || change.verdicts.size > 0)
+            decisions.changed(() => this.compiler.decisionNumbers.decisions);
+        },
       },
     });
+    this.#decisions = decisions;
     this.tableOptions = tableOptions(options);
     const ownAddresses = () =>
       rtnl.addresses().flatMap(({ address, scope }) => (scope === "universe" ? [address] : []));
     this.nodes = new PolicyNodes({ node, ownAddresses, onNode: (name, of) => this.setNode(name, of) });
     this.nodes.ownAddressesChanged();
+  }
+
+  override async stop(): Promise<void> {
+    await super.stop();
+    this.#decisions.flush();
   }
 }
 
@@ -59,12 +75,3 @@ const tableOptions = ({ policyEstablished, policyDenied, policyUnknown, attachme
   ...(attachment === "routed" && { podInterfaces }),
   unknownPodsAllowed: policyUnknown === "open",
 });
-
-/** What an agent before this one left in the kernel. */
-function heldPolicy(nft: Nft): HeldPolicy | undefined {
-  const ours = nft
-    .chains(twillTable.family)
-    .filter(({ table, base }) => table === twillTable.table && base !== undefined);
-  if (!ours.some(({ base }) => base?.priority === priorities.policy)) return undefined;
-  return { addresses: new Map(), networks: [], ports: new Map(), decisions: new Map() };
-}
