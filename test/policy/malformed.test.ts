@@ -181,10 +181,13 @@ function withoutStrangers(policy: unknown): unknown {
   };
 }
 
-/** As Go's encoding/json has it: null is absent. And a NamespacedPod's namespaceSelector may be (v1alpha2: "if empty, all namespaces"). */
+/** As Go's encoding/json has it: null is absent, and in a map of texts the empty one. A NamespacedPod's namespaceSelector may be (v1alpha2: "if empty, all namespaces"). */
 function withoutNull(value: unknown, name = ""): unknown {
   if (Array.isArray(value)) return value.map((item) => withoutNull(item));
   if (typeof value !== "object" || value === null) return value;
-  const fields = Object.entries(value).flatMap(([key, part]) => (part === null ? [] : [[key, withoutNull(part, key)]]));
+  const fields = Object.entries(value).flatMap(([key, part]) => {
+    if (part !== null) return [[key, withoutNull(part, key)]];
+    return name === "matchLabels" ? [[key, ""]] : [];
+  });
   return { ...(name === "pods" && { namespaceSelector: {} }), ...Object.fromEntries(fields) };
 }

@@ -34,8 +34,11 @@ export function readApiObject(kind: ApiKind, place: Place, reading: Reading, fal
     const member = membersOf(place).find(({ key, value }) => key === name && value.kind !== "null");
     return member && inside(place, name, member.value);
   };
-  const { namespaced } = apiKinds[kind];
-  readFields(place, ["apiVersion", "kind", "metadata", "spec", "status"], reading);
+  const { namespaced, apiVersion } = apiKinds[kind];
+  const fields = readFields(place, ["apiVersion", "kind", "metadata", "spec", "status"], reading);
+  // An API server leaves both out of lists; what says that it is something else is not to be taken for this.
+  checkWord(fields.at("kind"), kind, "the kind of object that belongs here");
+  checkWord(fields.at("apiVersion"), apiVersion, `the API of a ${kind}`);
   const metadata = readMetadata(
     place,
     reading,
@@ -54,6 +57,11 @@ export function readApiObject(kind: ApiKind, place: Place, reading: Reading, fal
   }
 }
 
+function checkWord(place: Place | undefined, right: string, what: string): void {
+  if (place === undefined || readText(place) === right) return;
+  throw wrong(place, `${described(place)} is not ${what}`, `write ${right}`);
+}
+
 /** What a file says that an object is. @throws JsonError, naming what would be right. */
 export function readApiKind(place: Place): ApiKind {
   const { kind, apiVersion } = kindOf(place);
@@ -62,10 +70,7 @@ export function readApiKind(place: Place): ApiKind {
     const known = `there are ${Object.keys(apiKinds).join(", ")}`;
     throw wrong(kind, `${described(kind)} is not a kind that is kept here`, known);
   }
-  const right: string = apiKinds[written].apiVersion;
-  if (readText(apiVersion) !== right) {
-    throw wrong(apiVersion, `${described(apiVersion)} is not the API of a ${written}`, `write ${right}`);
-  }
+  checkWord(apiVersion, apiKinds[written].apiVersion, `the API of a ${written}`);
   return written;
 }
 
