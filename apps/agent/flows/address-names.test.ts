@@ -45,7 +45,13 @@ test("own pods by what is attached, others by the model, nodes by all their addr
   expect(names.end(nobody)).toEqual({ kind: "address", address: nobody });
   expect([web, db, machine, nobody].map((address) => names.isOwn(address))).toEqual([true, false, false, false]);
 
-  // Changes show after a moment: sooner than an address may be another's.
+  // A pod that came shows soon, for the first policy makes the agent list all of them.
+  endpoints.set("shop/new", pod("new", "n2", nobody));
+  expect(names.end(nobody)).toEqual({ kind: "address", address: nobody });
+  await clock.advance(500);
+  expect(names.end(nobody)).toMatchObject({ name: "new" });
+
+  // Other changes show after a moment: sooner than an address may be another's.
   attached.push({ namespace: "shop", name: "late", addresses: [nobody] });
   endpoints.set("other/foreign", pod("foreign", "n1", foreign));
   endpoints.delete("shop/db");

@@ -20,6 +20,9 @@ export interface AttachedPod {
 
 /** An address is given out again after 30 s at the earliest (--address-reuse-delay). */
 const clusterEveryMs = 5000;
+/** Sooner when pods came or went, but for no more than a fiftieth of the time. */
+const soonMs = 500;
+const costShare = 50;
 const ownEveryMs = 500;
 
 /**
@@ -31,6 +34,8 @@ export class AddressNames {
   #cluster: ReadonlyMap<Address, WorkloadEndpoint | PolicyNode> = new Map();
   #own: ReadonlyMap<Address, FlowEnd> = new Map();
   #clusterUntil = Number.NEGATIVE_INFINITY;
+  #clusterAtLeastUntil = Number.NEGATIVE_INFINITY;
+  #known = 0;
   #ownUntil = Number.NEGATIVE_INFINITY;
 
   constructor(options: AddressNamesOptions) {
@@ -72,11 +77,14 @@ export class AddressNames {
   #clusterIndex(): ReadonlyMap<Address, WorkloadEndpoint | PolicyNode> {
     const { model, clock } = this.#options;
     const now = clock.monotonic();
-    if (now < this.#clusterUntil) return this.#cluster;
+    const known = model.endpoints.size + model.nodes.size;
+    if (now < (known === this.#known ? this.#clusterUntil : this.#clusterAtLeastUntil)) return this.#cluster;
     const index = new Map<Address, WorkloadEndpoint | PolicyNode>();
     for (const owners of [model.nodes, model.endpoints])
       for (const owner of owners.values()) for (const address of owner.addresses) index.set(address, owner);
+    this.#known = known;
     this.#clusterUntil = now + clusterEveryMs;
+    this.#clusterAtLeastUntil = now + Math.max(soonMs, (clock.monotonic() - now) * costShare);
     this.#cluster = index;
     return index;
   }
