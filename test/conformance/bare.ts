@@ -46,8 +46,6 @@ export function bareCluster(options: Partial<PolicyOptions> = {}): ConformanceCl
       compiler.update(change);
       keeper.apply(new PolicyRendering(rendered).table(compiler.state));
     }
-    // Every probe asks anew; that connections live on is another test's matter.
-    rig.forgetConnections();
   };
   const put = (objects: readonly KubernetesObject[]): void => {
     for (const object of objects) putObject(book, object);

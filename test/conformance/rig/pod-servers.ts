@@ -19,11 +19,16 @@ import {
 } from "../../../src/kernel/socket.ts";
 import { crc32c, ipProtocols } from "./raw-packet.ts";
 
+/** A socket to be read, and how it is. */
+export interface Served {
+  readonly fd: number;
+  /** Answers all that has arrived. */
+  answer(): void;
+}
+
 /** Serves ports by TCP, UDP and SCTP in one network namespace, by sockets of this process. SCTP by hand: not every kernel has it. */
 export class PodServers {
-  readonly #tcp: number[] = [];
-  readonly #udp: number[] = [];
-  readonly #sctp: { readonly fd: number; readonly header: boolean }[] = [];
+  readonly sockets: readonly Served[];
   readonly #ports: ReadonlySet<number>;
   readonly #buffer = new Uint8Array(2048);
   readonly #from = new Uint8Array(128);
@@ -31,41 +36,42 @@ export class PodServers {
 
   constructor(netns: number, addresses: readonly Address[], ports: readonly number[]) {
     this.#ports = new Set(ports);
-    inNetns(netns, () => {
-      for (const address of addresses) {
-        const domain = familyOf(address) === 4 ? AF_INET : AF_INET6;
-        for (const port of ports) {
-          const tcp = openSocket(domain, SOCK_STREAM, 0, { nonBlocking: true });
-          const udp = openSocket(domain, SOCK_DGRAM, 0, { nonBlocking: true });
-          for (const fd of [tcp, udp]) bindSocket(fd, encodeSockaddr(address, port));
-          listenSocket(tcp, 1024);
-          this.#tcp.push(tcp);
-          this.#udp.push(udp);
-        }
-        const fd = openSocket(domain, SOCK_RAW, ipProtocols.SCTP, { nonBlocking: true });
-        bindSocket(fd, encodeSockaddr(address, 0));
-        this.#sctp.push({ fd, header: domain === AF_INET });
-      }
-    });
+    this.sockets = inNetns(netns, () => addresses.flatMap((address) => this.#serve(address)));
   }
 
-  /** Answers all that has arrived. */
-  answer(): void {
-    for (const fd of this.#tcp) {
-      for (let accepted = tryAccept(fd); accepted >= 0; accepted = tryAccept(fd)) closeFile(accepted);
+  #serve(address: Address): Served[] {
+    const domain = familyOf(address) === 4 ? AF_INET : AF_INET6;
+    const open = (type: number, protocol: number, port: number): number => {
+      const fd = openSocket(domain, type, protocol, { nonBlocking: true });
+      bindSocket(fd, encodeSockaddr(address, port));
+      return fd;
+    };
+    const raw = open(SOCK_RAW, ipProtocols.SCTP, 0);
+    return [
+      { fd: raw, answer: () => this.#answerSctp(raw, domain === AF_INET) },
+      ...[...this.#ports].flatMap((port) => {
+        const [tcp, udp] = [open(SOCK_STREAM, 0, port), open(SOCK_DGRAM, 0, port)];
+        listenSocket(tcp, 1024);
+        return [
+          { fd: tcp, answer: () => acceptAll(tcp) },
+          { fd: udp, answer: () => this.#answerUdp(udp) },
+        ];
+      }),
+    ];
+  }
+
+  #answerUdp(fd: number): void {
+    for (let length = this.#receive(fd); length >= 0; length = this.#receive(fd)) {
+      trySend(fd, this.#buffer.subarray(0, length), 0, this.#from.slice(0, this.#fromLength[0]));
     }
-    for (const fd of this.#udp) {
-      for (let length = this.#receive(fd); length >= 0; length = this.#receive(fd)) {
-        trySend(fd, this.#buffer.subarray(0, length), 0, this.#from.slice(0, this.#fromLength[0]));
-      }
-    }
-    for (const { fd, header } of this.#sctp) {
-      for (let length = this.#receive(fd); length >= 0; length = this.#receive(fd)) {
-        const start = header ? ((this.#buffer[0] ?? 0) & 15) * 4 : 0;
-        const answer = answerToInit(this.#buffer.subarray(start, length), this.#ports);
-        const { address } = decodeSockaddr(this.#from);
-        if (answer !== undefined) trySend(fd, answer, 0, encodeSockaddr(address, 0));
-      }
+  }
+
+  #answerSctp(fd: number, withHeader: boolean): void {
+    for (let length = this.#receive(fd); length >= 0; length = this.#receive(fd)) {
+      const start = withHeader ? ((this.#buffer[0] ?? 0) & 15) * 4 : 0;
+      const answer = answerToInit(this.#buffer.subarray(start, length), this.#ports);
+      const { address } = decodeSockaddr(this.#from);
+      if (answer !== undefined) trySend(fd, answer, 0, encodeSockaddr(address, 0));
     }
   }
 
@@ -74,8 +80,12 @@ export class PodServers {
   }
 
   close(): void {
-    for (const fd of [...this.#tcp, ...this.#udp, ...this.#sctp.map((one) => one.fd)]) closeFile(fd);
+    for (const { fd } of this.sockets) closeFile(fd);
   }
+}
+
+function acceptAll(fd: number): void {
+  for (let accepted = tryAccept(fd); accepted >= 0; accepted = tryAccept(fd)) closeFile(accepted);
 }
 
 /** RFC 9260 section 3.3: chunk types. */

@@ -2,6 +2,7 @@ import { type Address, familyOf } from "../../../src/base/address.ts";
 import { EAGAIN, ECONNREFUSED, EINPROGRESS } from "../../../src/kernel/errno.ts";
 import { closeFile } from "../../../src/kernel/file.ts";
 import { inNetns } from "../../../src/kernel/netns.ts";
+import { POLLIN, POLLOUT, PollSet } from "../../../src/kernel/poll.ts";
 import { encodeSockaddr } from "../../../src/kernel/sockaddr.ts";
 import {
   AF_INET,
@@ -51,7 +52,8 @@ export class Prober {
   /** By namespace and family. */
   readonly #sctp = new Map<string, number>();
   readonly #buffer = new Uint8Array(2048);
-  #port = 20_000;
+  /** By who sends: no two probes of one sender have the same port, or the second might pass as part of the first's connection. */
+  readonly #ports = new Map<string, number>();
 
   /** @param served where the ports are served: pods, by name. */
   constructor(places: ReadonlyMap<string, ProbePlace>, served: readonly string[], ports: readonly number[]) {
@@ -67,58 +69,82 @@ export class Prober {
    * @returns the answers, in the probes' order.
    */
   probe(probes: readonly Probe[], expected: (probe: Probe) => Answer): Answer[] {
-    const attempts = probes.map((probe) => this.#begin(probe));
-    const wanted = attempts.filter(({ probe }) => expected(probe) !== "timed out");
-    let quietSince: number | undefined;
-    for (const until = Date.now() + patience; Date.now() < until; Bun.sleepSync(1)) {
-      for (const server of this.#servers) server.answer();
-      const before = attempts.filter(({ answer }) => answer !== undefined).length;
-      this.#lookAt(attempts);
-      const now = attempts.filter(({ answer }) => answer !== undefined).length;
-      if (now > before || wanted.some(({ answer }) => answer === undefined)) quietSince = undefined;
-      else quietSince ??= Date.now();
-      if (quietSince !== undefined && (now === attempts.length || Date.now() - quietSince > grace)) break;
+    const sockets = this.#open(probes);
+    const attempts = probes.map((probe, index) => this.#begin(probe, sockets[index] ?? -1));
+    let missing = attempts.filter(({ probe }) => expected(probe) !== "timed out");
+    let graceUntil = Number.POSITIVE_INFINITY;
+    for (const until = Date.now() + patience; Date.now() < Math.min(until, graceUntil); ) {
+      const pending = attempts.filter(({ answer }) => answer === undefined);
+      if (pending.length === 0) break;
+      this.#wait(pending);
+      missing = missing.filter(({ answer }) => answer === undefined);
+      if (missing.length === 0) graceUntil = Math.min(graceUntil, Date.now() + grace);
     }
     for (const { probe, fd } of attempts) if (probe.protocol !== "SCTP") closeFile(fd);
     return attempts.map(({ answer }) => answer ?? "timed out");
   }
 
-  #begin(probe: Probe): Attempt {
+  /** Until something happens, a few milliseconds at most, and deals with it. */
+  #wait(pending: readonly Attempt[]): void {
+    const set = new PollSet(1024);
+    const sctp = new Map(
+      pending.flatMap((one) => (one.probe.protocol === "SCTP" ? [[sctpKey(one), one] as const] : [])),
+    );
+    const watched: { readonly events: number; readonly fd: number; readonly ready: () => void }[] = [
+      ...this.#servers.flatMap(({ sockets }) =>
+        sockets.map(({ fd, answer }) => ({ fd, events: POLLIN, ready: answer })),
+      ),
+      ...[...this.#sctp].map(([place, fd]) => ({ fd, events: POLLIN, ready: () => this.#readSctp(place, fd, sctp) })),
+      ...pending.flatMap((attempt) => this.#watch(attempt)),
+    ];
+    for (const { fd, events } of watched) set.add(fd, events);
+    if (set.wait(5) <= 0) return;
+    for (const [index, { ready }] of watched.entries()) if (set.returned(index) !== 0) ready();
+  }
+
+  #watch(attempt: Attempt): { readonly events: number; readonly fd: number; readonly ready: () => void }[] {
+    const { fd, probe } = attempt;
+    const settle = (answer: Answer | undefined) => {
+      if (answer !== undefined) attempt.answer = answer;
+    };
+    if (probe.protocol === "TCP") return [{ fd, events: POLLOUT, ready: () => settle(tcpAnswer(fd)) }];
+    return probe.protocol === "UDP" ? [{ fd, events: POLLIN, ready: () => settle(this.#udpAnswer(fd)) }] : [];
+  }
+
+  /** A namespace is entered once, not once a socket. */
+  #open(probes: readonly Probe[]): number[] {
+    const fds: number[] = [];
+    for (const [from, indexes] of Map.groupBy(probes.keys(), (index) => probes[index]?.from ?? "")) {
+      inNetns(this.#place(from).netns, () => {
+        for (const index of indexes) {
+          const { protocol = "SCTP", family } = probes[index] ?? {};
+          const type = protocol === "TCP" ? SOCK_STREAM : SOCK_DGRAM;
+          if (protocol !== "SCTP")
+            fds[index] = openSocket(family === 4 ? AF_INET : AF_INET6, type, 0, { nonBlocking: true });
+        }
+      });
+    }
+    return fds;
+  }
+
+  #begin(probe: Probe, fd: number): Attempt {
     const { from, to, protocol, port, family } = probe;
     const [source, destination] = [this.#address(from, family), this.#address(to, family)];
-    const { netns } = this.#place(from);
-    const sourcePort = this.#port;
-    this.#port = this.#port === 60_000 ? 20_000 : this.#port + 1;
+    const sourcePort = (this.#ports.get(from) ?? 10_000) + 1;
+    this.#ports.set(from, sourcePort < 65_000 ? sourcePort : 10_000);
     const remote = encodeSockaddr(destination, protocol === "SCTP" ? 0 : port);
     if (protocol === "SCTP") {
-      const fd = this.#sctpSocket(from, family);
-      trySend(fd, sctpPacket(sourcePort, port, 0, sctpChunk.init), 0, remote);
-      return { probe, fd, sourcePort };
+      const raw = this.#sctpSocket(from, family);
+      trySend(raw, sctpPacket(sourcePort, port, 0, sctpChunk.init), 0, remote);
+      return { probe, fd: raw, sourcePort };
     }
-    const fd = inNetns(netns, () =>
-      openSocket(family === 4 ? AF_INET : AF_INET6, protocol === "TCP" ? SOCK_STREAM : SOCK_DGRAM, 0, {
-        nonBlocking: true,
-      }),
-    );
-    bindSocket(fd, encodeSockaddr(source, 0));
+    bindSocket(fd, encodeSockaddr(source, sourcePort));
     const result = tryConnect(fd, remote);
     const attempt: Attempt = { probe, fd, sourcePort };
     if (result === -ECONNREFUSED) attempt.answer = "refused";
     else if (protocol === "UDP") trySend(fd, Uint8Array.of(1, 2, 3, 4));
     else if (result < 0 && result !== -EINPROGRESS) throw new Error(`${from} to ${to}: errno ${-result}`);
     return attempt;
-  }
-
-  #lookAt(attempts: readonly Attempt[]): void {
-    for (const [key, answer] of this.#sctpAnswers()) {
-      const attempt = attempts.find((one) => one.probe.protocol === "SCTP" && sctpKey(one) === key);
-      if (attempt !== undefined) attempt.answer ??= answer;
-    }
-    for (const attempt of attempts) {
-      if (attempt.answer !== undefined || attempt.probe.protocol === "SCTP") continue;
-      const answer = attempt.probe.protocol === "TCP" ? tcpAnswer(attempt.fd) : this.#udpAnswer(attempt.fd);
-      if (answer !== undefined) attempt.answer = answer;
-    }
   }
 
   #udpAnswer(fd: number): Answer | undefined {
@@ -135,20 +161,17 @@ export class Prober {
     return fd;
   }
 
-  #sctpAnswers(): (readonly [string, Answer])[] {
-    const found: (readonly [string, Answer])[] = [];
-    for (const [place, fd] of this.#sctp) {
-      for (;;) {
-        const length = tryReceive(fd, this.#buffer, MSG_DONTWAIT);
-        if (length < 0) break;
-        const start = place.endsWith("4") ? ((this.#buffer[0] ?? 0) & 15) * 4 : 0;
-        const chunk = this.#buffer[start + 12];
-        if (chunk !== sctpChunk.initAck && chunk !== sctpChunk.abort) continue;
-        const port = new DataView(this.#buffer.buffer).getUint16(start + 2);
-        found.push([`${place} ${port}`, chunk === sctpChunk.initAck ? "connected" : "refused"]);
-      }
+  #readSctp(place: string, fd: number, waiting: ReadonlyMap<string, Attempt>): void {
+    for (;;) {
+      const length = tryReceive(fd, this.#buffer, MSG_DONTWAIT);
+      if (length < 0) return;
+      const start = place.endsWith("4") ? ((this.#buffer[0] ?? 0) & 15) * 4 : 0;
+      const chunk = this.#buffer[start + 12];
+      const attempt = waiting.get(`${place} ${new DataView(this.#buffer.buffer).getUint16(start + 2)}`);
+      if (attempt === undefined) continue;
+      if (chunk === sctpChunk.initAck) attempt.answer = "connected";
+      if (chunk === sctpChunk.abort) attempt.answer = "refused";
     }
-    return found;
   }
 
   #place(name: string): ProbePlace {
@@ -171,14 +194,9 @@ export class Prober {
 
 const sctpKey = ({ probe, sourcePort }: Attempt): string => `${probe.from} ${probe.family} ${sourcePort}`;
 
-/** The server closes at once what it accepted, so a connection may have been made and ended already. */
-function tcpAnswer(fd: number): Answer | undefined {
+/** Of a socket that poll(2) calls writable: then connect(2) is over, and SO_ERROR tells how. */
+function tcpAnswer(fd: number): Answer {
   const error = getOption(fd, SOL_SOCKET, SO_ERROR);
   if (error === ECONNREFUSED) return "refused";
-  if (error !== 0) return "timed out";
-  const state = getOption(fd, IPPROTO_TCP, TCP_INFO) % 0x100;
-  return state === TCP_ESTABLISHED || state === TCP_CLOSE_WAIT ? "connected" : undefined;
+  return error === 0 ? "connected" : "timed out";
 }
-
-/** tcp(7), include/uapi/linux/tcp.h: struct tcp_info begins with the state, one byte (include/net/tcp_states.h). */
-const [IPPROTO_TCP, TCP_INFO, TCP_ESTABLISHED, TCP_CLOSE_WAIT] = [6, 11, 1, 8];
