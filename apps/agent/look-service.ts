@@ -27,6 +27,8 @@ import type { LogTail } from "./log-tail.ts";
 import type { NodeMemory } from "./node-file.ts";
 import type { AgentOptions } from "./options.ts";
 import type { Pods } from "./pods.ts";
+import type { NodePolicy } from "./policy/node-policy.ts";
+import { PolicyQuestions } from "./policy-questions.ts";
 
 /** Wires it to the agent's parts. */
 export function lookService(
@@ -44,9 +46,11 @@ export function lookService(
     readonly status: () => unknown;
     /** Absent: flows are not told. */
     readonly flows?: NodeFlows;
+    /** Absent: policy is off. */
+    readonly policy?: NodePolicy;
   },
 ): LookService {
-  const { agent, memory, pods, rtnl, store, clock, random, log, flows } = parts;
+  const { agent, memory, pods, rtnl, store, clock, random, log, flows, policy } = parts;
   const knowledge = (): AgentKnowledge => ({
     version,
     pluginVersion: pluginVersion(),
@@ -58,12 +62,13 @@ export function lookService(
     waitingFor: agent.waitingFor,
     problems: agent.problems,
   });
+  // A socket of its own: the agent's owns the table.
+  const nft = openNft();
   const looker: Looker = new Looker({
     node: options.nodeName,
     rtnl,
     sysctls: kernelSysctls(undefined, options.sysctlDir),
-    // A socket of its own: the agent's owns the table.
-    nft: openNft(),
+    nft,
     pods: () => pods.places(),
     underlay: () => agent.underlay?.device,
     knowledge,
@@ -80,6 +85,12 @@ export function lookService(
     }),
     ...(flows?.isOn === true && { flows: (request) => flows.page(request) }),
     ...(flows && { decisions: () => flows.decisions() }),
+    ...(policy && {
+      policy: new PolicyQuestions({
+        ...{ node: options.nodeName, nft, policy },
+        ownAddresses: () => new Set(rtnl.addresses().map(({ address }) => address)),
+      }),
+    }),
     clock,
     random,
   });
@@ -250,6 +261,12 @@ function endsOf(question: Question, params: unknown): readonly Address[] | undef
     }
     case "probe":
       return [readAsked.probe(params).destination];
+    case "policyRows": {
+      const { source, destination } = readAsked.policyRows(params);
+      return [source, destination];
+    }
+    case "policyPart":
+      return []; // the cluster's own matters are told to this node's command line only
     case "watch":
       return readAsked.watch(params).hosts;
     default:

@@ -159,6 +159,7 @@ async function run(options: AgentOptions, log: RootLog, tail: LogTail): Promise<
   };
   const looks = lookService(options, {
     ...{ agent, memory, pods, rtnl, store, clock, log, tail, flows },
+    ...(policy && { policy }),
     random: systemRandom,
     status: lastStatus,
   });

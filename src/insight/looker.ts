@@ -3,6 +3,7 @@ import { hex } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import { TwillError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
+import type { Flow as PolicyFlow } from "../compile/policy/flow.ts";
 import { closeFile } from "../kernel/file.ts";
 import { openNetns } from "../kernel/netns.ts";
 import type { Nft } from "../kernel/nft.ts";
@@ -20,6 +21,8 @@ import { type KernelView, readKernel } from "./kernel-view.ts";
 import { nodeReport } from "./node-report.ts";
 import { type NodeView, type PodPlace, type PodView, podId } from "./node-view.ts";
 import { packetFilter } from "./packet-filter.ts";
+import type { HeldRows } from "./policy/held-rows.ts";
+import type { ModelPart } from "./policy/model-part.ts";
 import { probe } from "./probe.ts";
 import type { Answer, Asked, Question } from "./questions.ts";
 import { walk } from "./walk.ts";
@@ -40,6 +43,8 @@ export interface LookerOptions {
   readonly flows?: ((request: FlowsRequest) => Promise<FlowPage>) | undefined;
   /** Absent: no policy is enforced. */
   readonly decisions?: (() => readonly DecisionUse[]) | undefined;
+  /** Absent: policy is off, or nobody runs who could say. */
+  readonly policy?: { part(ends: readonly string[]): ModelPart; rows(flow: PolicyFlow): HeldRows } | undefined;
   /** What goes into a bundle beside the facts. */
   readonly report: (withStore: boolean) => Promise<ReportSources>;
   readonly clock: Clock;
@@ -94,6 +99,8 @@ export class Looker {
       return nodeChecks.flatMap((check) => check(facts));
     },
     decisions: () => this.#options.decisions?.() ?? [],
+    policyPart: ({ ends }) => this.#policy().part(ends),
+    policyRows: (flow) => this.#policy().rows(flow),
     flows: (request) => {
       const { flows, node } = this.#options;
       if (flows !== undefined) return flows(request);
@@ -140,6 +147,16 @@ export class Looker {
       return found.watch.stop();
     },
   };
+
+  #policy(): NonNullable<LookerOptions["policy"]> {
+    const { policy, node } = this.#options;
+    if (policy !== undefined) return policy;
+    throw new TwillError("unsupported", "this node's agent keeps no policy", {
+      operation: "ask about policy",
+      object: node,
+      remedy: "start twill-agent without --policy=off",
+    });
+  }
 
   #facts(): NodeFacts {
     return factsOf(this.view(), this.#options.knowledge());

@@ -58,6 +58,7 @@ const keys = [
   "name",
   "namespace",
   "network",
+  "ends",
   "since",
   "to",
 ];

@@ -1,6 +1,7 @@
 import { type Address, parseAddress } from "../base/address.ts";
 import { TwillError } from "../base/errors.ts";
 import { parseMac } from "../base/mac.ts";
+import type { Flow as PolicyFlow } from "../compile/policy/flow.ts";
 import type { DecisionUse } from "../model/decision-use.ts";
 import type { FlowPage, FlowsRequest } from "../model/flow.ts";
 import type { BpfProgram } from "../wire/bpf.ts";
@@ -11,6 +12,8 @@ import { readFlowFilter } from "./flows/flow-filter.ts";
 import type { Encapsulation, Entry, Leg } from "./leg.ts";
 import type { ReportFile } from "./node-report.ts";
 import type { PodPlace } from "./node-view.ts";
+import type { HeldRows } from "./policy/held-rows.ts";
+import type { ModelPart } from "./policy/model-part.ts";
 import type { ProbeOutcome, ProbeRequest } from "./probe.ts";
 import type { ProbePacket } from "./probe-packet.ts";
 import type { WatchResult } from "./watch.ts";
@@ -32,6 +35,10 @@ export interface Questions {
   readonly flows: { readonly params: FlowsRequest; readonly result: FlowPage };
   /** How often each decision of policy was taken there. */
   readonly decisions: { readonly params: NoParams; readonly result: readonly DecisionUse[] };
+  /** What its agent knows of these ends ("namespace/pod", an address, a node) that policy could ask for. For its own command line. */
+  readonly policyPart: { readonly params: { readonly ends: readonly string[] }; readonly result: ModelPart };
+  /** What its kernel holds for a flow. */
+  readonly policyRows: { readonly params: PolicyFlow; readonly result: HeldRows };
   /** What a maintainer would ask for, as files. */
   readonly report: { readonly params: ReportRequest; readonly result: readonly ReportFile[] };
   /** The node looked at whole, with probes to others. */
@@ -133,6 +140,8 @@ const podName = /^[-a-z0-9.]{1,253}(\/[-a-z0-9.]{1,253})?$/;
 const deviceName = /^[^\s/:]{1,15}$/;
 const port = (value: unknown): number => numberOf(value, "port", 1, 65_535);
 const pod = (value: unknown): string => textOf(value, "pod", podName);
+/** As people name one: a pod, an address, node/NAME. */
+const end = (value: unknown): string => textOf(value, "end", /^[-a-z0-9.:/]{1,507}$/);
 
 /** Parameters as they came, checked. @throws TwillError `invalid`. */
 export const readAsked: { readonly [Q in Question]: (params: unknown) => Asked<Q> } = {
@@ -140,6 +149,16 @@ export const readAsked: { readonly [Q in Question]: (params: unknown) => Asked<Q
   card: () => ({}),
   checks: () => ({}),
   decisions: () => ({}),
+  policyPart: (params) => ({ ends: listOf(fieldsOf(params).ends, "ends", 2).map(end) }),
+  policyRows: (params) => {
+    const { source, destination, protocol: number, port: at } = fieldsOf(params);
+    return {
+      source: address(source),
+      destination: address(destination),
+      protocol: numberOf(number, "protocol", 0, 255),
+      port: numberOf(at, "port", 0, 65_535),
+    };
+  },
   flows: (params) => {
     const { filter, place, limit } = fieldsOf(params);
     return {
