@@ -10,7 +10,7 @@ beforeAll(() => {
 afterAll(() => cluster.close());
 
 test("the matrix on bare namespaces", async () => {
-  const cases = casesOf((pod) => cluster.addressesOf(pod));
+  const cases = casesOf(cluster);
   expect(new Set(cases.map(({ name }) => name)).size).toBe(cases.length);
   const only = process.env.TWILL_CASE;
   const wrong: string[] = [];

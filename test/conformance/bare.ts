@@ -52,12 +52,15 @@ export function bareCluster(options: Partial<PolicyOptions> = {}): ConformanceCl
     sync();
   };
   put([...standardNamespaces, ...rig.nodes.map(({ number }) => nodeObject(number)), ...pods.values()]);
-  const prober = new Prober(placesOf(rig, pods), allPods, servedPorts);
+  const places = placesOf(rig, pods);
+  const prober = new Prober(places, allPods, servedPorts);
   return {
     name: "bare namespaces",
     rig,
     settles: 0,
-    addressesOf: (name) => (pods.get(name)?.status.podIPs ?? []).map(({ ip }) => parseAddress(ip)),
+    addressesOf: (party) => places.get(party)?.addresses ?? [],
+    nodes: rig.nodes.map(({ name }) => name),
+    nodeOf: (pod) => pods.get(pod)?.spec.nodeName ?? "",
     apply: async (objects) => put(objects),
     remove: async (objects) => {
       for (const object of objects) deleteObject(book, object);

@@ -5,7 +5,11 @@ import type { Answer, Probe } from "./probe.ts";
 /** Where the matrix can run: pods a, b, c in namespaces x, y, z, each with addresses of both families and ports 80 and 81 served. */
 export interface ConformanceCluster {
   readonly name: string;
-  addressesOf(pod: string): readonly Address[];
+  /** By name: of the matrix' pods, of nodes, and "outside". */
+  addressesOf(party: string): readonly Address[];
+  readonly nodes: readonly string[];
+  /** On which a pod of the matrix runs. */
+  nodeOf(pod: string): string;
   /** Writes them as a person would; in force when it resolves, where the cluster can know that. */
   apply(objects: readonly KubernetesObject[]): Promise<void>;
   remove(objects: readonly KubernetesObject[]): Promise<void>;
