@@ -172,6 +172,7 @@ export function withoutProse(text: string, fits: (first: string) => boolean): st
 
 /** For messages: no control characters, not endless. */
 export const shown = (text: string): string => {
+  if (text.length <= 60 && /^[ -~]*$/.test(text)) return text;
   const clean = text.replace(/\p{C}/gu, "·");
   return clean.length > 60 ? `${clean.slice(0, 59)}…` : clean;
 };

@@ -1,3 +1,4 @@
+import { detached } from "../../base/detached.ts";
 import { TwillError } from "../../base/errors.ts";
 import { parseJson } from "../../base/json.ts";
 import type { Namespace, Policy, WorkloadEndpoint } from "../../model/policy.ts";
@@ -34,7 +35,7 @@ export function decodePolicy(
     const object = readApiObject(kind, whole, notes);
     checkName(object, id, stored);
     if (object.kind !== kind) throw new TwillError("internal", `read as a ${object.kind}`);
-    return { policy: object.policy, warnings: notes.warnings };
+    return detached({ policy: object.policy, warnings: notes.warnings });
   } catch (error) {
     if (!(error instanceof TwillError)) throw error;
     throw new UnreadablePolicy(error, brokenPolicy(kind, id, whole, error.message));
@@ -45,7 +46,7 @@ export function decodePolicy(
 export function decodeNamespace(bytes: Uint8Array, stored: string): Namespace {
   const object = decode("Namespace", bytes, stored);
   if (object.kind !== "Namespace") throw new TwillError("internal", `read as a ${object.kind}`);
-  return object.namespace;
+  return detached(object.namespace);
 }
 
 /** @throws TwillError `invalid`. */
@@ -54,7 +55,10 @@ export function decodePod(bytes: Uint8Array, stored: string): StoredPod {
   const object = named(readApiObject("Pod", whole, new Notes("datastore")), "Pod", stored);
   if (object.kind !== "Pod") throw new TwillError("internal", `read as a ${object.kind}`);
   const uid = uidOf(whole);
-  return { ...(uid !== undefined && { uid }), ...(object.endpoint !== undefined && { endpoint: object.endpoint }) };
+  return detached({
+    ...(uid !== undefined && { uid }),
+    ...(object.endpoint !== undefined && { endpoint: object.endpoint }),
+  });
 }
 
 function decode(kind: ApiKind, bytes: Uint8Array, stored: string): ApiObject {
