@@ -303,6 +303,7 @@ const agent = (): Yaml => ({
   securityContext: restricted([
     new Note("Devices, routes, nf_tables, network settings.", "NET_ADMIN"),
     new Note("setns(2) into the network namespaces of pods.", "SYS_ADMIN"),
+    new Note("Probes and captures of twill doctor, trace and capture. Without it only these fail.", "NET_RAW"),
   ]),
   resources,
   startupProbe: new Note("A start on a busy node may take long; until it is through, nothing else judges the agent.", {

@@ -247,7 +247,7 @@ function remedyFor(number: number): { remedy?: string } {
   switch (number) {
     case EPERM:
     case EACCES:
-      return { remedy: "run as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN" };
+      return { remedy: "run as root, or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN" };
     case EMFILE:
     case ENFILE:
       return { remedy: "raise the limit of open files (ulimit -n, LimitNOFILE=)" };
