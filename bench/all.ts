@@ -1,5 +1,6 @@
 import { benchApiServer } from "./api-server.ts";
 import { benchCni } from "./cni.ts";
+import { benchFlows } from "./flows.ts";
 import { benchJoin } from "./join.ts";
 import { benchKubernetes } from "./kubernetes.ts";
 import { benchReach } from "./reach.ts";
@@ -57,6 +58,13 @@ export const benches = {
       "In a lab's cluster of two nodes with a router and VXLAN between them: a pod asks for the address that the other " +
       "node will give out next, one ICMP echo request a millisecond, while that node's CNI plugin is called for a new pod.",
     run: benchReach,
+  },
+  flows: {
+    title: "What flow logging costs",
+    about:
+      "Two pods of one node, rules that label first packets and report denied ones as policy's do, and the agent's part that keeps " +
+      "flows in a process of its own. First in turns, with and without it; then what it spends itself, and that a flood costs it no more.",
+    run: benchFlows,
   },
   kubernetes: {
     title: "Pods of Kubernetes",

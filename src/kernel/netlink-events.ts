@@ -14,6 +14,7 @@ const droppedAt = 32;
 
 /** Datagrams taken in one turn of the event loop, so that a storm leaves room for other work. */
 const datagramsPerTurn = 128;
+/** Between two looks: events that come one by one are read by the dozen, for to be woken costs more than to read. */
 const pauseMs = 50;
 /** Types below are netlink's own: the end of a batch (NLMSG_DONE), no-ops. */
 const firstOfSubsystem = 16;
@@ -36,7 +37,7 @@ export interface EventCounters {
 
 /**
  * Reads what a netlink socket is sent without asking, at a bounded pace: events are made by whoever sends packets, so a flood of them
- * must cost this process no more than its share. Unlike watchRtnl it tells of losses by counting them: what is lost can not be read again.
+ * must cost this process no more than its share; and they are for people, who do not mind a moment. Unlike watchRtnl it tells of losses by counting them: what is lost can not be read again.
  */
 export class NetlinkEvents {
   readonly #socket: NetlinkSocket;
@@ -88,9 +89,8 @@ export class NetlinkEvents {
   #drain(): void {
     this.#refill();
     for (let count = 0; count < datagramsPerTurn && !this.#stop.signal.aborted; count++) {
-      if (this.#tokens <= 0) return void this.#pause();
-      const messages = this.#receive();
-      if (messages === undefined) return;
+      const messages = this.#tokens > 0 ? this.#receive() : undefined;
+      if (messages === undefined) return void this.#pause();
       for (const message of messages) {
         if (message.type < firstOfSubsystem || this.#stop.signal.aborted) continue;
         this.#tokens--;
