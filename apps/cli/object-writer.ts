@@ -124,20 +124,9 @@ class ApiWriter implements ObjectWriter {
     try {
       return await this.#client.get(resource, place);
     } catch (error) {
-      if (!isCode(error, "not-found")) throw error;
-      if (api === "ClusterNetworkPolicy") await this.#needDefinition(resource);
-      return undefined;
-    }
-  }
-
-  /** "Not found" is also said of objects whose kind the server does not know. */
-  async #needDefinition(resource: resources.Resource): Promise<void> {
-    try {
-      await this.#client.currentVersion(resource, {});
-    } catch (error) {
-      if (!isCode(error, "not-found")) throw error;
-      const { apiVersion } = apiKinds.ClusterNetworkPolicy;
-      throw new TwillError("unsupported", `this cluster knows no ClusterNetworkPolicy of ${apiVersion}`, {
+      if (isCode(error, "not-found")) return undefined;
+      if (!isCode(error, "unsupported") || api !== "ClusterNetworkPolicy") throw error;
+      throw new TwillError("unsupported", `this cluster knows no ${api} of ${apiKinds[api].apiVersion}`, {
         remedy: "install its definition first (sigs.k8s.io/network-policy-api)",
         cause: error,
       });
