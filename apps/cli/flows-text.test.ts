@@ -37,7 +37,7 @@ test("a line for who reads it at night", () => {
     "17:59:59.500 denied  shop/web-0 → shop/db-0:5432 TCP — ingress: no rule of NetworkPolicy shop/db\n",
   );
   expect(line({ count: 12 }, true)).toBe(
-    "17:59:59.500 denied  n1: shop/web-0 → shop/db-0:5432 TCP (12 packets) — ingress: no rule of NetworkPolicy shop/db\n",
+    "17:59:59.500 denied  n1: shop/web-0 → shop/db-0:5432 TCP (12 packets reported) — ingress: no rule of NetworkPolicy shop/db\n",
   );
   expect(line({ until: now - 86_400_000 })).toStartWith("2026-11-20 18:00:00.000 denied");
 });

@@ -2,6 +2,7 @@ import type { Address } from "../../../src/base/address.ts";
 import type { Clock } from "../../../src/base/clock.ts";
 import { describeError, TwillError } from "../../../src/base/errors.ts";
 import type { Log } from "../../../src/base/log.ts";
+import { contains, parsePrefix } from "../../../src/base/prefix.ts";
 import type { Problem } from "../../../src/base/problem.ts";
 import { FlowAggregator } from "../../../src/insight/flows/aggregate.ts";
 import { type ConntrackTimeouts, idleSeconds, timeoutNames } from "../../../src/insight/flows/idle-time.ts";
@@ -60,6 +61,8 @@ const ticksPerWindow = 60;
  */
 const pace = { perSecond: 2000, burst: 8000 };
 const receiveBuffer = { connections: 16 << 20, denied: 4 << 20 };
+
+const linkLocal = parsePrefix("fe80::/10");
 
 const obstacles: ReadonlyMap<number, FlowObstacle> = new Map([
   [marks.spoofed, "spoofed"],
@@ -205,6 +208,8 @@ export class FlowLog {
     if (seen === undefined) return;
     const time = this.#options.clock.now();
     const obstacle = obstacles.get(mark);
+    // A pod without IPv6 greets its link all the same (neighbour discovery, multicast listeners): nobody needs to know.
+    if (obstacle === "spoofed" && contains(linkLocal, seen.source)) return;
     const direction = obstacle === undefined ? this.#options.knowledge.decision(mark)?.direction : undefined;
     if (direction !== undefined) this.#lastHits.set(mark, time);
     this.#seen.deny[direction ?? "none"]++;

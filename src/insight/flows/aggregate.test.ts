@@ -96,9 +96,9 @@ test("a scan of all ports is a few flows, and the ports are counted", () => {
   const flows = new FlowAggregator(names);
   for (let port = 1; port <= 65_535; port++) flows.add(denied({ port }));
   flows.add(denied({ port: 65_535 }));
-  expect(flows.size).toBe(33);
+  expect(flows.size).toBe(17);
   const [scan] = flows.fresh().filter(({ ports }) => ports !== undefined);
-  expect(scan).toMatchObject({ ports: 65_535 - 32, count: 65_536 - 32, source: { address: web } });
+  expect(scan).toMatchObject({ ports: 65_535 - 16, count: 65_536 - 16, source: { address: web } });
   expect(scan).not.toHaveProperty("port");
   // Another destination is not affected.
   flows.add(denied({ destination: web, source: db }));
@@ -119,7 +119,7 @@ test("a crowd of clients at one port, and a scan of all addresses and ports, are
   const scan = new FlowAggregator(names);
   for (let n = 1; n <= 50_000; n++)
     scan.add(denied({ destination: address(n % 1000), port: 1 + (n % 9973), egress: 7, ingress: 0 }));
-  expect(scan.size).toBeLessThanOrEqual(512 + 32 + 1);
+  expect(scan.size).toBeLessThanOrEqual(512 + 16 + 1);
   const last = scan.fresh().at(-1);
   expect(last).toMatchObject({ source: { address: web }, destination: { kind: "many" } });
   expect(last?.ports).toBeGreaterThan(9000);
@@ -128,7 +128,7 @@ test("a crowd of clients at one port, and a scan of all addresses and ports, are
 });
 
 test("beyond the limit of a window sightings are counted as dropped, until the next", () => {
-  const flows = new FlowAggregator(names, { flows: 10, ports: 100, peers: 100 });
+  const flows = new FlowAggregator(names, { flows: 10, ports: { allow: 100, deny: 100 }, peers: 100 });
   for (let port = 1; port <= 25; port++) flows.add(denied({ port }));
   expect([flows.size, flows.dropped, flows.fresh().length]).toEqual([10, 15, 10]);
   flows.turn();

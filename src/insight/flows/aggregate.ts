@@ -39,12 +39,12 @@ export interface AggregateLimits {
   /** Flows of one window, whatever they are. */
   readonly flows: number;
   /** Ports of one source, destination and decision that get a flow each; beyond, one flow counts them: a port scan. */
-  readonly ports: number;
+  readonly ports: Readonly<Record<Flow["verdict"], number>>;
   /** Flows of one own end and decision; beyond, the other ends are summed up: an address scan, a crowd of clients. */
   readonly peers: number;
 }
 
-export const aggregateLimits: AggregateLimits = { flows: 8192, ports: 32, peers: 512 };
+export const aggregateLimits: AggregateLimits = { flows: 8192, ports: { allow: 64, deny: 16 }, peers: 512 };
 
 interface Bucket {
   readonly kind: FlowKind;
@@ -142,7 +142,8 @@ export class FlowAggregator {
     const found = this.#buckets.get(exact);
     if (found !== undefined) return found;
 
-    const { ports, peers } = this.#limits;
+    const { peers } = this.#limits;
+    const ports = this.#limits.ports[verdict];
     // Whose own end it is when none decided does not matter here: the crowd is bounded from either side.
     const isSource = ingress === 0 || egress !== 0;
     const owner = `${decided} ${isSource ? `${source} >` : `> ${destination}`}`;

@@ -82,9 +82,9 @@ export function describeWhy({ egress, ingress, obstacle }: Flow): string {
   return decided.map(({ direction, reason }) => `${direction}: ${describeReason(reason)}`).join("; ");
 }
 
-/** "12 packets", "3 connections", "1 ended: 4.1 kB in 12 packets, 1.2 s". One connection or packet goes without saying. */
+/** "12 packets reported", "3 connections", "1 ended: 4.1 kB in 12 packets, 1.2 s". One connection or packet goes without saying. */
 export function describeCount({ verdict, count, ended }: Flow): string {
-  const began = count <= 1 ? [] : [`${count} ${verdict === "deny" ? "packets" : "connections"}`];
+  const began = count <= 1 ? [] : [`${count} ${verdict === "deny" ? "packets reported" : "connections"}`];
   return [...began, ...(ended === undefined ? [] : [describeTotals(ended)])].join(", ");
 }
 
