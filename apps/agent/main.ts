@@ -3,6 +3,7 @@ import { openAttachKernel } from "../../src/attach/attach-kernel.ts";
 import { describeError, TwillError } from "../../src/base/errors.ts";
 import { createLog, type RootLog } from "../../src/base/log.ts";
 import { systemRandom } from "../../src/base/random.ts";
+import { openConntrack } from "../../src/kernel/conntrack-socket.ts";
 import { openEthtool } from "../../src/kernel/ethtool.ts";
 import { openNft } from "../../src/kernel/nft-socket.ts";
 import { ThreadPoller } from "../../src/kernel/poller.ts";
@@ -106,7 +107,7 @@ async function run(options: AgentOptions, log: RootLog, tail: LogTail): Promise<
     options.policy === "off"
       ? undefined
       : new NodePolicy({
-          ...{ options, store, caches, rtnl, nft, clock, log, onChange },
+          ...{ options, store, caches, rtnl, nft, openConntrack, clock, log, onChange },
           random: systemRandom,
           dataplane: () => parts.agent?.dataplane,
         });

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Conntrack } from "../../../src/kernel/conntrack.ts";
 import type { Nft } from "../../../src/kernel/nft.ts";
 import type { Rtnl } from "../../../src/kernel/rtnl.ts";
 import { twillTable } from "../../../src/render/masquerade.ts";
@@ -10,12 +11,14 @@ import { DecisionFile } from "./decision-file.ts";
 import { heldPolicy } from "./held-policy.ts";
 import { Policy, type PolicyOptions } from "./policy.ts";
 import { PolicyNodes } from "./policy-nodes.ts";
+import { Recheck } from "./recheck.ts";
 
 export interface NodePolicyOptions
   extends Pick<PolicyOptions, "store" | "caches" | "clock" | "random" | "log" | "onChange"> {
   readonly options: AgentOptions;
   readonly rtnl: Rtnl;
   readonly nft: Nft;
+  readonly openConntrack: () => Conntrack;
   /** Undefined: it is not there yet. */
   readonly dataplane: () => Dataplane | undefined;
 }
@@ -28,8 +31,9 @@ export class NodePolicy extends Policy {
   readonly nodes: PolicyNodes;
   readonly tableOptions: TableOptions;
   readonly #decisions: DecisionFile;
+  readonly #recheck: Recheck | undefined;
 
-  constructor({ options, rtnl, nft, dataplane, ...others }: NodePolicyOptions) {
+  constructor({ options, rtnl, nft, openConntrack, dataplane, ...others }: NodePolicyOptions) {
     const { nodeName: node, policyUnknown: unknown } = options;
     const boot = readFileSync(options.bootIdFile, "utf8").trim();
     const decisions = new DecisionFile(join(options.stateDir, "decisions.json"), boot, others.log);
@@ -47,6 +51,7 @@ export class NodePolicy extends Policy {
           dataplane()?.writePolicy(state, change);
           if (change === undefined || change.verdicts.size > 0)
             decisions.changed(() => this.compiler.decisionNumbers.decisions);
+          this.#recheck?.changed();
         },
       },
     });
@@ -54,11 +59,15 @@ export class NodePolicy extends Policy {
     this.tableOptions = tableOptions(options);
     const ownAddresses = () =>
       rtnl.addresses().flatMap(({ address, scope }) => (scope === "universe" ? [address] : []));
+    const { clock, log } = others;
+    if (options.policyEstablished === "recheck")
+      this.#recheck = new Recheck({ conntrack: openConntrack(), state: () => this.state, ownAddresses, clock, log });
     this.nodes = new PolicyNodes({ node, ownAddresses, onNode: (name, of) => this.setNode(name, of) });
     this.nodes.ownAddressesChanged();
   }
 
   override async stop(): Promise<void> {
+    this.#recheck?.stop();
     await super.stop();
     this.#decisions.flush();
   }
