@@ -79,6 +79,17 @@ export const namesOf = (elements: readonly NftElement[]): NftElement[] =>
 export function removalOf(set: NftSetName, elements: readonly NftElement[]): NftOperation[] {
   return elements.length === 0 ? [] : [{ op: "element.delete", set, elements: namesOf(elements) }];
 }
+/**
+ * In the order of keys, where a range's end comes before a start at the same key. The kernel's tree of ranges of one field is asked for
+ * overlaps at each insertion, and takes an end that comes before its start for one: EEXIST (6.18, nft_rbtree_insert).
+ */
+export function inOrder(set: NftSet, elements: Iterable<NftElement>): NftElement[] {
+  const all = [...elements];
+  if (set.interval !== true || set.key.length > 1) return all;
+  const place = ({ key, intervalEnd }: NftElement): string => `${key}${intervalEnd === true ? "" : "+"}`;
+  return all.sort((a, b) => (place(a) < place(b) ? -1 : 1));
+}
+
 export function additionOf(set: NftSetName, elements: readonly NftElement[]): NftOperation[] {
   return elements.length === 0 ? [] : [{ op: "element.add", set, elements }];
 }

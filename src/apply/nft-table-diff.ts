@@ -6,6 +6,7 @@ import {
   diffElements,
   type Elements,
   elementsByKey,
+  inOrder,
   isSameSet,
   nameOf,
   removalOf,
@@ -126,7 +127,7 @@ function diffSets(held: HeldTable, wanted: WantedTable): SetChanges {
     const anew = (): void => {
       if (found !== undefined) gone.add(name);
       create.push({ op: "set.add", set });
-      add.push(...additionOf(nameOf(set), [...elements.values()]));
+      add.push(...additionOf(nameOf(set), inOrder(set, elements.values())));
     };
     if (found === undefined || !isSameSet(found.set, set)) {
       anew();
