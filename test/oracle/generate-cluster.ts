@@ -16,7 +16,7 @@ export const words = {
 
 type Keys = Readonly<Record<string, readonly string[]>>;
 
-function labels(random: Random, keys: Keys): Record<string, string> {
+export function generateLabels(random: Random, keys: Keys): Record<string, string> {
   const own: Record<string, string> = {};
   for (const [key, values] of Object.entries(keys)) if (!oneIn(random, 3)) own[key] = pick(random, values);
   return own;
@@ -28,7 +28,7 @@ export function generateCluster(random: Random): ClusterObjects {
     (name): NamespaceObject => ({
       apiVersion: "v1",
       kind: "Namespace",
-      metadata: { name, labels: labels(random, words.namespaceKeys) },
+      metadata: { name, labels: generateLabels(random, words.namespaceKeys) },
     }),
   );
   const nodes = words.nodes.slice(0, between(random, 2, 3)).map((name, index) => generateNode(random, name, index));
@@ -50,7 +50,7 @@ function generateNode(random: Random, name: string, index: number): NodeObject {
   return {
     apiVersion: "v1",
     kind: "Node",
-    metadata: { name, labels: labels(random, words.nodeKeys) },
+    metadata: { name, labels: generateLabels(random, words.nodeKeys) },
     spec: { podCIDRs: [`10.244.${index + 1}.0/24`, `fd00:10:244:${index + 1}::/64`] },
     status: {
       addresses: [
@@ -74,12 +74,12 @@ export function generatePod(
   const hostNetwork = oneIn(random, 12);
   const own = hostNetwork
     ? node.status.addresses.filter(({ type }) => type === "InternalIP").map(({ address }) => address)
-    : chosenFamilies(random, [`${four?.split("0/24")[0]}${host}`, `${six?.split("/")[0]}${host}`]);
+    : chosenFamilies(random, [`${four?.split("0/24")[0]}${host}`, `${six?.split("/")[0]}${host.toString(16)}`]);
   const first = own[0];
   return {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name, namespace, labels: labels(random, words.podKeys) },
+    metadata: { name, namespace, labels: generateLabels(random, words.podKeys) },
     spec: {
       nodeName: node.metadata.name,
       ...(hostNetwork ? { hostNetwork } : {}),
