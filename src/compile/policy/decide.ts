@@ -12,7 +12,7 @@ export interface Point {
   readonly port: number | undefined;
 }
 
-/** What one program says of one peer. */
+/** What one program says of one peer. `Decider` is for many. */
 export function decideOne({ steps, direction }: Program, facts: Facts, point: Point): Decision {
   let log = false;
   for (let index = 0; ; ) {
@@ -30,7 +30,11 @@ export function decideOne({ steps, direction }: Program, facts: Facts, point: Po
   }
 }
 
-function stepMatches({ peer, outside, traffic, notTraffic, uncertain }: Step, facts: Facts, point: Point): Truth {
+export function stepMatches(
+  { peer, outside, traffic, notTraffic, uncertain }: Step,
+  facts: Facts,
+  point: Point,
+): Truth {
   const of = peer === undefined ? yes : (facts.get(peer) ?? outside ?? no);
   if (of === no) return no;
   const ports = traffic === undefined ? yes : anyMatches(traffic, facts, point);
@@ -52,18 +56,4 @@ export function covers(match: StepPorts, { protocol, port }: Point): boolean {
   if (match.protocol === undefined) return true;
   if (match.protocol !== protocol) return false;
   return match.ports === undefined || (port !== undefined && match.ports.first <= port && port <= match.ports.last);
-}
-
-/** Where several claim one address: what any of them is denied. */
-export function decide(programs: readonly Program[], peers: readonly Facts[], point: Point): Decision {
-  let first: Decision | undefined;
-  for (const program of programs) {
-    for (const facts of peers) {
-      const decision = decideOne(program, facts, point);
-      if (decision.verdict === "deny") return decision;
-      first ??= decision;
-    }
-  }
-  if (first === undefined) throw new RangeError("a decision needs a program and a peer");
-  return first;
 }

@@ -1,5 +1,5 @@
 import { TwillError } from "../../base/errors.ts";
-import { type Decision, type DecisionNumber, decisionContent } from "../../model/policy-state.ts";
+import { type Decision, type DecisionNumber, type DecisionReason, decisionContent } from "../../model/policy-state.ts";
 
 const greatest = 2 ** 31 - 1;
 
@@ -11,6 +11,7 @@ export class DecisionNumbers {
   readonly #numbers = new Map<string, DecisionNumber>();
   readonly #decisions = new Map<DecisionNumber, Decision>();
   readonly #uses = new Map<DecisionNumber, number>();
+  readonly #printed = new WeakMap<DecisionReason, Map<string, string>>();
   #last = 0;
 
   /** @param held what the kernel's tables and connections bear from the time before a restart. */
@@ -33,7 +34,7 @@ export class DecisionNumbers {
 
   /** Counts one use more. @throws TwillError `exhausted` when all numbers are borne. */
   take(decision: Decision): DecisionNumber {
-    const content = decisionContent(decision);
+    const content = this.#contentOf(decision);
     const number = this.#numbers.get(content) ?? this.#add(content, decision);
     this.#uses.set(number, (this.#uses.get(number) ?? 0) + 1);
     return number;
@@ -55,6 +56,16 @@ export class DecisionNumbers {
       this.#decisions.delete(number);
       this.#numbers.delete(decisionContent(decision));
     }
+  }
+
+  /** A reason may name thousands of policies, and stand in thousands of rows: it is printed once. */
+  #contentOf(decision: Decision): string {
+    const { direction, verdict, log, reason } = decision;
+    const variant = `${direction} ${verdict} ${log}`;
+    const printed = this.#printed.get(reason) ?? new Map<string, string>();
+    const content = printed.get(variant) ?? decisionContent(decision);
+    this.#printed.set(reason, printed.set(variant, content));
+    return content;
   }
 
   #add(content: string, decision: Decision): DecisionNumber {

@@ -1,5 +1,6 @@
 import type { Decision } from "../../model/policy-state.ts";
-import { decide, type Facts } from "./decide.ts";
+import type { Facts } from "./decide.ts";
+import { Decider } from "./decider.ts";
 import type { FactKey } from "./fact.ts";
 import { otherTraffic, type PortCell, portCells } from "./port-classes.ts";
 import type { Program } from "./program.ts";
@@ -11,15 +12,16 @@ import type { Truth } from "./truth.ts";
  */
 export class GroupTable {
   readonly cells: readonly PortCell[];
-  readonly #programs: readonly Program[];
+  readonly #deciders: readonly Decider[];
   readonly #base: readonly Decision[];
   readonly #facts: ReadonlySet<FactKey>;
   readonly #rows = new Map<string, ClassRows>();
 
   constructor(programs: readonly Program[]) {
-    this.#programs = programs;
     this.#facts = new Set(programs.flatMap(({ facts }) => [...facts.keys()]));
     this.cells = portCells(programs);
+    const points = [otherTraffic, ...this.cells.map(({ point }) => point)];
+    this.#deciders = programs.map((program) => new Decider(program, points));
     this.#base = this.#decisions([new Map()]);
   }
 
@@ -62,8 +64,14 @@ export class GroupTable {
     return [key, held];
   }
 
+  /** Where several claim an address: what any of them is denied. For all other traffic first, then by cell. */
   #decisions(peers: readonly Facts[]): readonly Decision[] {
-    return [otherTraffic, ...this.cells.map(({ point }) => point)].map((point) => decide(this.#programs, peers, point));
+    const [first = [], ...others] = this.#deciders.flatMap((decider) => peers.map((facts) => decider.decide(facts)));
+    if (others.length === 0) return first;
+    return first.map((decision, index) => {
+      const denying = [decision, ...others.flatMap((of) => of[index] ?? [])].find(({ verdict }) => verdict === "deny");
+      return denying ?? decision;
+    });
   }
 
   #differing(named: readonly Decision[], from: (index: number) => Decision): readonly GroupRow[] {

@@ -1,0 +1,90 @@
+import type { Decision } from "../../model/policy-state.ts";
+import { covers, type Facts, type Point, stepMatches } from "./decide.ts";
+import type { FactKey } from "./fact.ts";
+import type { Program, Step } from "./program.ts";
+import { maybe, no, yes } from "./truth.ts";
+
+/**
+ * `decideOne` for many points and many peers: the same, at the cost of the steps that concern the peer and the points that a step
+ * concerns. With thousands of rules of which few concern any one peer, this is what keeps a class's cost from being that of all.
+ */
+export class Decider {
+  readonly #program: Program;
+  readonly #points: readonly Point[];
+  /** By step: the points that its traffic may cover. */
+  readonly #covered: readonly (readonly number[])[];
+  /** Places of steps that may match what has no facts. */
+  readonly #always: readonly number[];
+  readonly #byFact = new Map<FactKey, number[]>();
+
+  constructor(program: Program, points: readonly Point[]) {
+    this.#program = program;
+    this.#points = points;
+    const all = points.map((point, index) => ({ point, index }));
+    const everywhere = [...points.keys()];
+    this.#covered = program.steps.map(({ traffic }) => {
+      if (traffic === undefined) return everywhere;
+      const found = all.filter(({ point }) => traffic.some((match) => covers(match, point)));
+      return found.map(({ index }) => index);
+    });
+    const always: number[] = [];
+    program.steps.forEach(({ peer, outside = no }, place) => {
+      if (peer === undefined || outside !== no) always.push(place);
+      else {
+        const places = this.#byFact.get(peer);
+        if (places === undefined) this.#byFact.set(peer, [place]);
+        else places.push(place);
+      }
+    });
+    this.#always = always;
+  }
+
+  /** By point. */
+  decide(facts: Facts): readonly Decision[] {
+    const { steps, direction } = this.#program;
+    const open = this.#points.map((): Open => ({ log: false, from: 0 }));
+    const decided: Decision[] = [];
+    let left = open.length;
+    for (const place of this.#places(facts)) {
+      const step = steps[place];
+      if (step === undefined || left === 0) break;
+      for (const index of this.#covered[place] ?? []) {
+        const [state, point] = [open[index], this.#points[index]];
+        if (decided[index] !== undefined || state === undefined || point === undefined || state.from > place) continue;
+        const decision = ask(step, stepMatches(step, facts, point), state);
+        if (decision === undefined) continue;
+        decided[index] = { direction, ...decision, log: state.log };
+        left--;
+      }
+    }
+    return open.map(
+      ({ log }, index) => decided[index] ?? { direction, verdict: "allow", log, reason: { by: "no-policy" } },
+    );
+  }
+
+  #places(facts: Facts): readonly number[] {
+    const places = [...this.#always];
+    for (const fact of facts.keys()) for (const place of this.#byFact.get(fact) ?? []) places.push(place);
+    return places.sort((a, b) => a - b);
+  }
+}
+
+/** Of a point that nothing has decided yet. */
+interface Open {
+  log: boolean;
+  /** Where a "pass" leads. */
+  from: number;
+}
+
+function ask(
+  { action, reason, next }: Step,
+  matches: ReturnType<typeof stepMatches>,
+  open: Open,
+): Pick<Decision, "verdict" | "reason"> | undefined {
+  if (matches === no) return undefined;
+  if (action === "log") open.log = true;
+  else if (action === "deny" || (action === "pass" && matches === maybe)) return { verdict: "deny", reason };
+  else if (action === "pass") open.from = next;
+  else if (matches === yes) return { verdict: "allow", reason };
+  return undefined;
+}
