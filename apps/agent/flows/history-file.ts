@@ -52,12 +52,11 @@ export function listHistory(folder: string): HistoryFile[] {
 }
 
 /** The lines of flows; what a crash or a full disk cut off is left to whoever decodes them. */
-export function linesOf(content: Uint8Array, compressed: boolean): string[] {
-  const lines = new TextDecoder()
-    .decode(compressed ? gunzipSync(content as Uint8Array<ArrayBuffer>) : content)
-    .split("\n");
-  return lines.filter((line) => line.startsWith(flowStart));
-}
+export const linesOf = (content: Uint8Array): string[] =>
+  new TextDecoder()
+    .decode(content)
+    .split("\n")
+    .filter((line) => line.startsWith(flowStart));
 
 const flowStart = '{"sequence":';
 
@@ -72,7 +71,8 @@ export function nextSequence(files: readonly HistoryFile[]): number {
   const last = files.at(-1);
   if (last === undefined) return 1;
   try {
-    const lines = linesOf(readFileSync(last.path), last.compressed);
+    const content = readFileSync(last.path);
+    const lines = linesOf(last.compressed ? gunzipSync(content) : content);
     for (const line of lines.toReversed()) {
       const flow = tryDecode(line);
       if (flow !== undefined) return Math.max(last.first, flow.sequence + 1);

@@ -1,6 +1,10 @@
 import { readFile } from "node:fs/promises";
+import { promisify } from "node:util";
+import { gunzip } from "node:zlib";
 import type { Flow } from "../../../src/model/flow.ts";
 import { type HistoryFile, linesOf, sequenceOf, tryDecode } from "./history-file.ts";
+
+const decompress = promisify(gunzip);
 
 /** Lines that one call decodes: the agent has other work to do. */
 const linesPerPage = 1000;
@@ -74,7 +78,8 @@ export class HistoryReader {
   async #linesOf(file: HistoryFile): Promise<readonly string[] | undefined> {
     if (this.#open?.path === file.path && this.#open.bytes === file.bytes) return this.#open.lines;
     try {
-      const lines = linesOf(await readFile(file.path), file.compressed);
+      const content = await readFile(file.path);
+      const lines = linesOf(file.compressed ? await decompress(content) : content);
       this.#open = { path: file.path, bytes: file.bytes, lines };
       return lines;
     } catch {
