@@ -1,4 +1,4 @@
-import { decideOne, type Facts } from "../../compile/policy/decide.ts";
+import { decideOne, type Facts, type Point } from "../../compile/policy/decide.ts";
 import { isNeighbourDiscovery } from "../../compile/policy/flow.ts";
 import { type Program, type ProgramContext, programFor, type StepPorts } from "../../compile/policy/program.ts";
 import { maybe, no, yes } from "../../compile/policy/truth.ts";
@@ -45,7 +45,7 @@ export class Reachability {
 
   /** @param kind of pods. One object for all kinds that are judged alike. */
   reach(kind: Kind, direction: Direction): Reach {
-    const program = this.#program(kind, direction);
+    const program = this.program(kind, direction);
     const key = `${kind.family} ${program?.key ?? `${direction} open`}`;
     const known = this.#byProgram.get(key);
     if (known !== undefined) return known;
@@ -56,13 +56,22 @@ export class Reachability {
     return reach;
   }
 
-  #program(kind: Kind, direction: Direction): Program | undefined {
+  /** What judges a pod of that kind. Undefined: nothing does. */
+  program(kind: Kind, direction: Direction): Program | undefined {
     const endpoint = this.predicates.workload(kind);
     if (endpoint === undefined || kind.who.of !== "workloads") throw new RangeError("only pods have policies");
     const claim = this.predicates.claim(kind);
     if (claim === undefined || "own" in claim) throw new RangeError("a pod's claim is an endpoint's");
     const subject = { claim, place: kind.who.address, family: kind.family };
     return programFor(subject, this.#policies.selecting(endpoint), direction, this.#context);
+  }
+
+  /** Everything that the program can tell apart, of peers and of traffic, one of each. */
+  *situations(program: Program, family: Kind["family"]): Iterable<{ readonly facts: Facts; readonly point: Point }> {
+    const cells = cellsOf(program);
+    for (const { facts } of this.#classes(program, this.#ofFamily[family])) {
+      for (const { from } of cells) yield { facts, point: { protocol: protocolOf(from), port: portOf(from) } };
+    }
   }
 
   /** All peers of whom the program's facts are equally true are judged once, by the compiler's own decision. */
