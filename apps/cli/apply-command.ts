@@ -39,9 +39,9 @@ API server, as kubectl does; elsewhere into the datastore, where every agent see
       const [namespaces, others] = [true, false].map((is) =>
         objects.filter(({ kind }) => (kind === "Namespace") === is),
       );
-      for (const object of [...(namespaces ?? []), ...(others ?? [])]) {
-        const outcome = await writer.apply(object.kind, object.stored, object.value);
-        output.out(`${titleOf(object)} ${outcome}\n`);
+      for (const some of [...chunks(namespaces ?? []), ...chunks(others ?? [])]) {
+        const written = some.map((object) => writer.apply(object.kind, object.stored, object.value));
+        for (const [index, object] of some.entries()) output.out(`${titleOf(object)} ${await written[index]}\n`);
       }
       return 0;
     } finally {
@@ -49,3 +49,9 @@ API server, as kubectl does; elsewhere into the datastore, where every agent see
     }
   },
 });
+
+/** What is asked for at once shares a wait for the disk, or for the server. */
+const AT_ONCE = 64;
+
+const chunks = <T>(items: readonly T[]): readonly (readonly T[])[] =>
+  Array.from({ length: Math.ceil(items.length / AT_ONCE) }, (_, at) => items.slice(at * AT_ONCE, (at + 1) * AT_ONCE));

@@ -1,5 +1,4 @@
 import type { JsonMember, JsonNode } from "../../base/json.ts";
-import { positionAt } from "../../base/json-error.ts";
 import { nearest } from "../nearest.ts";
 import { described, type Place, wrong } from "../schema.ts";
 
@@ -34,7 +33,25 @@ export class Notes implements Reading {
   }
 }
 
-export const lineOf = ({ document, node }: Place): number => positionAt(document.text, node.start).line;
+/** From 1. Of the text that was asked about last the lines are known: a file of thousands of policies is asked about for each rule. */
+export function lineOf({ document, node }: Place): number {
+  if (lines.text !== document.text) lines = { text: document.text, starts: lineStarts(document.text) };
+  let [low, high] = [0, lines.starts.length];
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if ((lines.starts[middle] ?? 0) <= node.start) low = middle;
+    else high = middle;
+  }
+  return low + 1;
+}
+
+let lines: { readonly text: string; readonly starts: readonly number[] } = { text: "", starts: [0] };
+
+function lineStarts(text: string): readonly number[] {
+  const starts = [0];
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) starts.push(at + 1);
+  return starts;
+}
 
 export const warnAt = (reading: Reading, place: Place, message: string, remedy: string): void =>
   reading.warn({ path: place.path, line: lineOf(place), message, remedy });

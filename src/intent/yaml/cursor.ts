@@ -58,18 +58,23 @@ export class Cursor {
 
   /** Nothing but a comment is left on this line. */
   get lineIsOver(): boolean {
-    return this.atEnd || this.char === "\n" || this.char === "#";
+    return this.atEnd || this.char === "\n" || this.#startsComment;
   }
 
-  /** To the next token, over blank lines and comments. */
-  skipToContent(): void {
+  /** Behind white space only (section 6.6). */
+  get #startsComment(): boolean {
+    return this.char === "#" && (this.at === 0 || /\s/.test(this.text[this.at - 1] ?? ""));
+  }
+
+  /** To the next token, over blank lines and comments. In brackets, where nothing depends on indentation, tabs may indent: JSON's often do. */
+  skipToContent(inBrackets = false): void {
     for (;;) {
       this.skipSpaces();
-      if (this.char === "#") this.at = this.lineEnd(this.at);
+      if (this.#startsComment) this.at = this.lineEnd(this.at);
       else if (this.char === "\n") this.at++;
       else break;
     }
-    this.#refuseTab();
+    if (!inBrackets) this.#refuseTab();
   }
 
   /** YAML 1.2 section 6.1: indentation is spaces, for a tab's width is anyone's guess. */

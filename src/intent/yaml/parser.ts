@@ -244,7 +244,7 @@ export class YamlParser {
 
   #flowValue(): JsonNode {
     const properties = this.#properties();
-    this.#cursor.skipToContent();
+    this.#cursor.skipToContent(true);
     return this.#with(properties, () => this.#flow());
   }
 
@@ -283,7 +283,7 @@ export class YamlParser {
   }
 
   #skipInBrackets(opener: number): void {
-    this.#cursor.skipToContent();
+    this.#cursor.skipToContent(true);
     if (!this.#cursor.atEnd) return;
     const bracket = this.#cursor.charAt(opener);
     const closer = bracket === "[" ? "]" : "}";

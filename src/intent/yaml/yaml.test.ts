@@ -42,6 +42,10 @@ describe("as Bun's own parser reads it", () => {
   }
 });
 
+test("JSON may be indented by tabs", () => {
+  expect(one('{\n\t"a": [\n\t\t1,\n\t\t{"b": null}\n\t]\n}\n')).toEqual({ a: [1, { b: null }] });
+});
+
 test("values know where they stand", () => {
   const [document] = parseYamlStream("a:\n  - b: c # x\n    d: |\n      e\n", "f");
   const root = document?.root;
@@ -88,6 +92,7 @@ describe("one error, with file, line and what would be right", () => {
     ["a tag of a program's", "a: !ruby/object x\n", 1, "remove it"],
     ["an invisible character", "a: b\u0007\n", 1, "remove it"],
     ["a character that begins no text", "a: @b\n", 1, "put it in quotes"],
+    ["a comment without space before it", "a: {b: c}#d\n", 1, "put it behind a #"],
     ["an escape", 'a: "\\d"\n', 1, "single quotes"],
   ] as const) {
     test(what, () => {
@@ -229,7 +234,8 @@ function emitText(random: Random, value: string, indent: number, flow: boolean):
 test("damaged files are read or refused, and nothing else; what both read, both read alike", () => {
   const seed = seedOf();
   const random = seededRandom(seed);
-  const sample = flannelManifest();
+  const [, sample = ""] = /---\n(apiVersion: apps[\s\S]*?)(?=^---$|(?![\s\S]))/m.exec(flannelManifest()) ?? [];
+  expect(sample.length).toBeGreaterThan(500);
   const marks = [
     "\t",
     "{",
@@ -260,13 +266,25 @@ test("damaged files are read or refused, and nothing else; what both read, both 
     try {
       const documents = parseYamlStream(text, "f");
       for (const { root } of documents) expect(root.end).toBeLessThanOrEqual(text.length);
-      documents.map(({ root }) => plainValue(root));
+      const [ours, second] = documents.map(({ root }) => plainValue(root));
+      const theirs = bunReads(text);
+      if (second === undefined && theirs !== undefined) expect(ours).toEqual(theirs.value);
       read++;
     } catch (error) {
-      if (!isCode(error, "invalid")) throw new Error(`TWILL_SEED=${seed} round ${round}`, { cause: error });
+      if (!isCode(error, "invalid")) throw new Error(`TWILL_SEED=${seed} round ${round}:\n${text}`, { cause: error });
       expect(error.object).toMatch(/^f line \d+, column \d+/);
     }
   }
   expect(read).toBeGreaterThan(100);
   expect(read).toBeLessThan(600);
 });
+
+/** Undefined: it refuses it, as it does several documents with nothing in one. */
+function bunReads(text: string): { readonly value: unknown } | undefined {
+  if (/^(?:---|\.\.\.)/m.test(text)) return undefined;
+  try {
+    return { value: Bun.YAML.parse(text) };
+  } catch {
+    return undefined;
+  }
+}
