@@ -20,10 +20,9 @@ export interface AttachedPod {
 
 /** An address is given out again after 30 s at the earliest (--address-reuse-delay). */
 const clusterEveryMs = 5000;
-/** Sooner when pods came or went, but for no more than a fiftieth of the time. */
+/** Own pods always, others when some came or went: but for no more than a fiftieth of the time. */
 const soonMs = 500;
 const costShare = 50;
-const ownEveryMs = 500;
 
 /**
  * Whose an address is. The index of the whole cluster is made anew now and then, when somebody asks: 30,000 pods take 10 ms, and to keep
@@ -69,7 +68,7 @@ export class AddressNames {
       const labels = model.endpoints.get(`${namespace}/${name}`)?.labels ?? {};
       for (const address of addresses) index.set(address, { kind: "pod", address, namespace, name, labels, node });
     }
-    this.#ownUntil = now + ownEveryMs;
+    this.#ownUntil = now + Math.max(soonMs, (clock.monotonic() - now) * costShare);
     this.#own = index;
     return index;
   }
