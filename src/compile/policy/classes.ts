@@ -17,6 +17,8 @@ interface Spot {
   readonly profiles: readonly number[];
   readonly cell: Cell<Trait>;
   readonly places: Set<Place>;
+  /** Which classes' rows have come into it since the last `settle`, and how many. */
+  readonly joined: Map<ClassNumber, number>;
   content: string;
   peers: readonly Facts[];
 }
@@ -60,6 +62,7 @@ export class Classes {
   readonly #dirtyParties = new Set<Party>();
   readonly #dirtyPlaces = new Set<Place>();
   readonly #dirtySpots = new Set<Spot>();
+  readonly #joinedInto = new Set<Spot>();
   /** What class 1 stands for. */
   #ownRest = "";
   #ownTraits: ReadonlySet<Trait> = new Set();
@@ -109,12 +112,14 @@ export class Classes {
   settle(facts: FactsChange, held: HeldClasses): ClassesChange {
     const cut = this.#cut(facts);
     this.#reprofile(facts);
-    for (const place of this.#dirtyPlaces) this.#replace(place);
+    for (const place of this.#dirtyPlaces) this.#replace(place, held);
     for (const spot of this.#dirtySpots) this.#judge(spot);
     const places = new Set(this.#dirtyPlaces);
     this.#dirtyPlaces.clear();
     this.#dirtySpots.clear();
-    const settled = this.#classes.settle((spot) => heldNumbers(spot, held));
+    const settled = this.#classes.settle((spot) => this.#numbersIn(spot, held));
+    for (const spot of this.#joinedInto) spot.joined.clear();
+    this.#joinedInto.clear();
     let networks = cut;
     for (const spot of settled.members) {
       for (const place of spot.places) places.add(place);
@@ -203,7 +208,7 @@ export class Classes {
   }
 
   /** Puts the place where it belongs now. */
-  #replace(place: Place): void {
+  #replace(place: Place, held: HeldClasses): void {
     const claimants = claimantsAt(place);
     const profiles = [...new Set(claimants.map(({ party }) => this.#profiles.numberOf(party)))];
     const needed = claimants.some(({ local, party }) => local || ("own" in party.claim && party.claim.own));
@@ -221,6 +226,12 @@ export class Classes {
     else {
       now.places.add(place);
       this.#spotOf.set(place, now);
+      const bears = held.at(place.address) ?? 0;
+      if (bears !== 0 && bears !== this.#classes.numberOf(now)) {
+        now.joined.set(bears, (now.joined.get(bears) ?? 0) + 1);
+        this.#joinedInto.add(now);
+        this.#classes.revote(now);
+      }
     }
     if ((before === undefined) !== (now === undefined)) this.#file(place, now !== undefined);
   }
@@ -229,7 +240,7 @@ export class Classes {
     const key = spotKey(profiles, cell);
     const known = this.#spots.get(key);
     if (known !== undefined) return known;
-    const spot: Spot = { key, profiles, cell, places: new Set(), content: "", peers: [] };
+    const spot: Spot = { key, profiles, cell, places: new Set(), joined: new Map(), content: "", peers: [] };
     this.#spots.set(key, spot);
     const others = this.#spotsIn.get(cell);
     if (others === undefined) this.#spotsIn.set(cell, new Set([spot]));
@@ -265,6 +276,18 @@ export class Classes {
     spot.content = [...found.keys()].join("|");
     spot.peers = [...found.values()];
     this.#classes.set(spot, spot.content === "" ? undefined : spot.content);
+  }
+
+  /** What a spot's addresses bear at the moment. */
+  *#numbersIn(spot: Spot, held: HeldClasses): Iterable<readonly [ClassNumber, number]> {
+    const { places, joined, profiles, cell } = spot;
+    let own = places.size;
+    for (const [number, count] of joined) {
+      own -= count;
+      yield [number, count];
+    }
+    yield [this.#classes.numberOf(spot), own];
+    if (profiles.length === 0 && cell.prefix !== undefined) yield [held.ofNetwork(baseOf(cell.prefix)) ?? 0, 1];
   }
 
   #judgeOwnRest({ touched }: FactsChange): readonly Facts[] | undefined {
@@ -340,13 +363,4 @@ function contentOf(facts: Facts, used: FactsInUse): string {
   let content = "";
   for (const [key, truth] of facts) content += `${used.get(key)?.id ?? key}:${truth},`;
   return content;
-}
-
-function* heldNumbers({ places, profiles, cell }: Spot, held: HeldClasses): Iterable<readonly [number, number]> {
-  for (const { address } of places) {
-    const number = held.at(address);
-    if (number !== undefined) yield [number, 1];
-  }
-  const number = profiles.length === 0 && cell.prefix !== undefined ? held.ofNetwork(baseOf(cell.prefix)) : undefined;
-  if (number !== undefined) yield [number, 1];
 }

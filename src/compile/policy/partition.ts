@@ -11,6 +11,7 @@ export class Partition<M> {
   readonly #contents = new Map<M, string>();
   readonly #parts = new Map<string, Set<M>>();
   readonly #pending = new Map<M, string | undefined>();
+  readonly #suspect = new Set<M>();
 
   /** @param weightOf what a member's vote counts; absent: one. */
   constructor(firstNumber: number, weightOf?: (member: M) => number) {
@@ -33,16 +34,28 @@ export class Partition<M> {
     this.#pending.set(member, content);
   }
 
-  /** @param borne the numbers that a new member bears already, with their weights: of what it was part of before. */
+  /** What the member stands for has grown by what bears other numbers, so its part must vote again. */
+  revote(member: M): void {
+    this.#suspect.add(member);
+  }
+
+  /**
+   * @param borne the numbers that a member's substance bears already, with their weights, where these are not its own: it is new, or to
+   * `revote`.
+   */
   settle(borne: (member: M) => Iterable<readonly [number: number, weight: number]> = nobody): Settled<M> {
     const moves = [...this.#pending].flatMap(([member, to]) => {
       const from = this.#contents.get(member);
       return from === to ? [] : [{ member, from, to, number: this.numberOf(member) }];
     });
     this.#pending.clear();
-    if (moves.length === 0) return nothing;
+    const suspects = new Set(this.#suspect);
+    this.#suspect.clear();
+    if (moves.length === 0 && suspects.size === 0) return nothing;
     for (const { member, from } of moves) if (from !== undefined) this.#parts.get(from)?.delete(member);
-    const touched = new Set(moves.flatMap(({ from, to }) => [from, to]).filter((content) => content !== undefined));
+    const contents = moves.flatMap(({ from, to }) => [from, to]);
+    for (const member of suspects) contents.push(this.#contents.get(member));
+    const touched = new Set(contents.filter((content) => content !== undefined));
     const votes = new Map<string, Map<number, number>>();
     const before = new Map<string, number>();
     for (const content of touched) {
@@ -52,14 +65,16 @@ export class Partition<M> {
       if (number === undefined) continue;
       before.set(content, number);
       of.set(number, this.#weigh(this.membersOf(content)));
+      for (const member of suspects) {
+        if (this.#contents.get(member) !== content || !this.membersOf(content).has(member)) continue;
+        vote(of, [[number, -this.#weigh([member])]]);
+        vote(of, borne(member));
+      }
     }
     for (const { member, from, to, number } of moves) {
       const of = to === undefined ? undefined : votes.get(to);
       if (of === undefined) continue;
-      const own = [[number, this.#weightOf?.(member) ?? 1]] as const;
-      for (const [bears, weight] of from === undefined ? borne(member) : own) {
-        of.set(bears, (of.get(bears) ?? 0) + weight);
-      }
+      vote(of, from === undefined || suspects.has(member) ? borne(member) : [[number, this.#weigh([member])]]);
     }
     const joined = new Set<M>();
     for (const { member, to } of moves) {
@@ -100,12 +115,16 @@ export class Partition<M> {
     else part.add(member);
   }
 
-  #weigh(members: ReadonlySet<M>): number {
-    if (this.#weightOf === undefined) return members.size;
+  #weigh(members: ReadonlySet<M> | readonly [M]): number {
+    if (this.#weightOf === undefined) return members instanceof Set ? members.size : 1;
     let sum = 0;
     for (const member of members) sum += this.#weightOf(member);
     return sum;
   }
+}
+
+function vote(of: Map<number, number>, votes: Iterable<readonly [number: number, weight: number]>): void {
+  for (const [number, weight] of votes) of.set(number, (of.get(number) ?? 0) + weight);
 }
 
 export interface Settled<M> {
