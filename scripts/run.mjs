@@ -21,6 +21,7 @@ try {
     check: () => run("check.ts", args),
     format: () => run("check.ts", ["--write"]),
     bench: () => run("bench.ts", args),
+    mutations: () => run("mutations.ts", args),
     docs: () => run("docs.ts", args),
     image: () => run("image.ts", args),
     deploy: () => run("deploy.ts", args),
