@@ -310,6 +310,10 @@ export class Agent {
 
   #update(): void {
     const waiting = [...this.#lacking];
+    if (this.#parts.options.attachment === "foreign") {
+      this.#enforce(waiting);
+      return;
+    }
     this.#switcher.update();
     const { inForce, preview } = this.#switcher;
     if (inForce !== undefined) this.#advance(inForce, waiting);
@@ -326,6 +330,17 @@ export class Agent {
       subnets: this.#local.subnets.subnets,
       backend: (inForce?.sends ?? preview)?.backend.type,
     });
+  }
+
+  /** On another pod network: policy, and nothing else of the node's. */
+  #enforce(waiting: string[]): void {
+    if (!this.#dataplane.isStarted) {
+      this.#dataplane.startWithPolicyAlone();
+      this.#parts.policy?.rewrite();
+    }
+    waiting.push(...(this.#parts.policy?.waitingFor ?? []));
+    if (waiting.length === 0 && !this.#caches.areKept()) waiting.push("what the agent knows to be kept on the disk");
+    this.#waitingFor = waiting;
   }
 
   /** The problem is another node's, and its own agent's to tell the cluster. */

@@ -28,7 +28,7 @@ export function conflist(options: Pick<AgentOptions, "attachment" | "cniChain" |
   const own = {
     type: "twill-cni",
     capabilities: { ips: true, mac: true },
-    ...(options.attachment === "routed" ? {} : { attachment: options.attachment, hairpinMode: true }),
+    ...(options.attachment === "bridge" && { attachment: "bridge", hairpinMode: true }),
     ...(options.runDir === defaultRunDir ? {} : { socket: agentSocket(options.runDir) }),
   };
   const usual = after.length > 0 ? "1.0.0" : "1.1.0";

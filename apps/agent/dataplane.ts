@@ -63,6 +63,7 @@ export class Dataplane {
   #masquerade: Masquerade | undefined;
   #policy: PolicyState | undefined;
   #policyIsKnown = false;
+  #policyAlone = false;
   readonly #rendering: PolicyRendering | undefined;
   #lastSync: number | undefined;
 
@@ -129,6 +130,14 @@ export class Dataplane {
     this.#schedule(0);
   }
 
+  /** Nothing of the node's is Twill's but policy: devices, routes and masquerade are another pod network's. */
+  startWithPolicyAlone(): void {
+    this.#policyAlone = true;
+    this.#started = true;
+    this.#tableDirty = true;
+    this.#schedule(0);
+  }
+
   /** What stands in the table beside policy is known, so the table can be written. */
   get isStarted(): boolean {
     return this.#started;
@@ -182,11 +191,9 @@ export class Dataplane {
     const before = JSON.stringify(this.problems);
     const wasSynced = this.synced;
     try {
-      this.#report = this.#reconciler.flush();
+      if (!this.#policyAlone) this.#reconcile();
       this.#failure = undefined;
       this.#lastSync = this.#options.clock.now();
-      this.#count(this.#report.writes);
-      if (this.#report.retryIn !== undefined) this.#schedule(Math.max(1, this.#report.retryIn));
     } catch (error) {
       this.#options.log.error("the kernel could not be read", { error });
       this.#failure = {
@@ -201,6 +208,12 @@ export class Dataplane {
     const told = before === JSON.stringify(this.problems) && wasSynced === this.synced && !this.#untold;
     this.#untold = false;
     if (!told) this.#options.onChange();
+  }
+
+  #reconcile(): void {
+    this.#report = this.#reconciler.flush();
+    this.#count(this.#report.writes);
+    if (this.#report.retryIn !== undefined) this.#schedule(Math.max(1, this.#report.retryIn));
   }
 
   #applyTable(): void {

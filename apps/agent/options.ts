@@ -36,7 +36,11 @@ export const agentFlags = {
   subnetFile: text(defaultSubnetFile, "where the node's subnet is written for other programs", "FILE"),
   subnetLeaseRenewMargin: number(60, "minutes before its expiry at which the subnet's lease is renewed", [1, 1439]),
   ipMasq: boolean(true, "masquerade what pods send to the outside"),
-  attachment: choice("routed", ["routed", "bridge"] as const, "how pods are joined to the node"),
+  attachment: choice(
+    "routed",
+    ["routed", "bridge", "foreign"] as const,
+    "how pods are joined to the node; foreign: by another pod network, and Twill enforces policy alone",
+  ),
   policy: choice("on", ["on", "off"] as const, "whether NetworkPolicy and ClusterNetworkPolicy are enforced"),
   policyEstablished: choice(
     "keep",

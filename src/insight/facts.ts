@@ -23,7 +23,7 @@ export interface AgentKnowledge {
   readonly networks: readonly Prefix[];
   readonly state: NodeState | undefined;
   readonly leases: ReadonlyMap<string, Lease>;
-  readonly attachment: "routed" | "bridge";
+  readonly attachment: "routed" | "bridge" | "foreign";
   readonly waitingFor: readonly string[];
   readonly problems: readonly Problem[];
 }

@@ -1,12 +1,15 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Problem } from "../../../src/base/problem.ts";
 import type { Conntrack } from "../../../src/kernel/conntrack.ts";
 import type { Nft } from "../../../src/kernel/nft.ts";
 import type { Rtnl } from "../../../src/kernel/rtnl.ts";
+import { kernelSysctls } from "../../../src/kernel/sysctl.ts";
 import { twillTable } from "../../../src/render/masquerade.ts";
 import type { PolicyOptions as TableOptions } from "../../../src/render/policy/options.ts";
 import type { Dataplane } from "../dataplane.ts";
 import type { AgentOptions } from "../options.ts";
+import { BridgeFilter } from "./bridge-filter.ts";
 import { DecisionFile } from "./decision-file.ts";
 import { heldPolicy } from "./held-policy.ts";
 import { Policy, type PolicyOptions } from "./policy.ts";
@@ -32,6 +35,7 @@ export class NodePolicy extends Policy {
   readonly tableOptions: TableOptions;
   readonly #decisions: DecisionFile;
   readonly #recheck: Recheck | undefined;
+  readonly #bridges: BridgeFilter | undefined;
 
   constructor({ options, rtnl, nft, openConntrack, dataplane, ...others }: NodePolicyOptions) {
     const { nodeName: node, policyUnknown: unknown } = options;
@@ -48,6 +52,7 @@ export class NodePolicy extends Policy {
           return dataplane()?.isStarted === true;
         },
         write: (state, change) => {
+          if (state !== undefined) this.#bridges?.filter();
           dataplane()?.writePolicy(state, change);
           if (change === undefined || change.verdicts.size > 0)
             decisions.changed(() => this.compiler.decisionNumbers.decisions);
@@ -56,6 +61,8 @@ export class NodePolicy extends Policy {
       },
     });
     this.#decisions = decisions;
+    this.#bridges =
+      options.attachment === "routed" ? undefined : new BridgeFilter(kernelSysctls(undefined, options.sysctlDir));
     this.tableOptions = tableOptions(options);
     const ownAddresses = () =>
       rtnl.addresses().flatMap(({ address, scope }) => (scope === "universe" ? [address] : []));
@@ -64,6 +71,10 @@ export class NodePolicy extends Policy {
       this.#recheck = new Recheck({ conntrack: openConntrack(), state: () => this.state, ownAddresses, clock, log });
     this.nodes = new PolicyNodes({ node, ownAddresses, onNode: (name, of) => this.setNode(name, of) });
     this.nodes.ownAddressesChanged();
+  }
+
+  override get problems(): readonly Problem[] {
+    return [...super.problems, ...(this.#bridges?.problems ?? [])];
   }
 
   override async stop(): Promise<void> {
