@@ -10,11 +10,14 @@ import { bashCompletion, zshCompletion } from "./completion.ts";
 import { config } from "./config-command.ts";
 import { convertCommand } from "./convert-command.ts";
 import { deleteCommand } from "./delete-command.ts";
+import { diffCommand } from "./diff-command.ts";
 import { doctor } from "./doctor-command.ts";
+import { explainCommand } from "./explain-command.ts";
 import { flowsCommand } from "./flows-command.ts";
 import { get } from "./get-command.ts";
 import { installCni } from "./install-cni-command.ts";
 import { labCommand } from "./lab-command.ts";
+import { policyCommand } from "./policy-command.ts";
 import { traceCommand } from "./trace-command.ts";
 import { uninstall } from "./uninstall-command.ts";
 
@@ -54,6 +57,9 @@ const root: Command = {
     status,
     doctor,
     traceCommand,
+    explainCommand,
+    policyCommand,
+    diffCommand,
     capture,
     flowsCommand,
     bundle,

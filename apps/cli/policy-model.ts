@@ -1,4 +1,6 @@
 import { TwillError } from "../../src/base/errors.ts";
+import { placeOf } from "../../src/insight/policy/explain.ts";
+import type { LintFinding } from "../../src/insight/policy/lint.ts";
 import { decodeLease } from "../../src/intent/flannel/lease.ts";
 import { PolicyBook } from "../../src/intent/kubernetes/policy-book.ts";
 import { decodeNamespace, decodePolicy } from "../../src/intent/kubernetes/stored-object.ts";
@@ -13,6 +15,8 @@ export interface ReadModel {
   readonly model: PolicyModel;
   /** What could not be read, for people. Policies among it deny what they select, as agents do that never saw a better version. */
   readonly unreadable: readonly string[];
+  /** What their reader warned of. */
+  readonly doubtful: readonly LintFinding[];
 }
 
 /** The policy model of a cluster as its datastore has it, once. @throws TwillError. */
@@ -48,8 +52,18 @@ export async function readPolicyModel(datastore: string): Promise<ReadModel> {
       book.putPolicy(decodePolicy("ClusterNetworkPolicy", value, name)),
     );
     await each(NODES, ({ value, name }) => nodes.setLease(name, decodeLease(value, name)));
-    return { model: book.model, unreadable };
+    const doubtful = book
+      .problems()
+      .filter(({ severity }) => severity === "warning")
+      .map(({ subject, message, remedy }) => doubt(book.model, subject, message, remedy));
+    return { model: book.model, unreadable, doubtful };
   } finally {
     await store.close();
   }
+}
+
+function doubt(model: PolicyModel, name: string, message: string, remedy: string): LintFinding {
+  const policy = model.policies.get(name);
+  const place = policy === undefined ? { policy: name, tier: "" } : placeOf(policy);
+  return { severity: "warning", check: "doubtful", place, message, remedy };
 }
