@@ -14,6 +14,15 @@ test("secrets go, the rest stays", () => {
     ['"{\\"Token\\": \\"hunter2\\"}"', `"{\\"Token\\": \\"${removed}\\"}"`],
     ["AWS_SECRET_ACCESS_KEY=hunter2 run", `AWS_SECRET_ACCESS_KEY=${removed} run`],
     ["cmd --password hunter2 --all", `cmd --password ${removed} --all`],
+    // As our own error says it, alone and in a log and a report.
+    [
+      'Password: unknown field "Password" with the text "hunter2" (remove it)',
+      `Password: ${removed} field "Password" with the text "${removed}" (remove it)`,
+    ],
+    [
+      'error="Backend.ApiKey: unknown field \\"ApiKey\\" with the text \\"hunter2\\" (remove it)"',
+      `error="Backend.ApiKey: ${removed} field \\"ApiKey\\" with the text \\"${removed}\\" (remove it)"`,
+    ],
     ["client-key-data: aGVsbG8=", `client-key-data: ${removed}`],
     ["-----BEGIN EC PRIVATE KEY-----\nhunter2\n-----END EC PRIVATE KEY-----\nnext", `${removed}\nnext`],
     ["-----BEGIN PRIVATE KEY-----\nhunter2 cut off", removed],

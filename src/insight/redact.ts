@@ -4,6 +4,9 @@
  */
 export const removed = "[removed]";
 
+const names =
+  "pass(?:word|wd|phrase)?|secret|token|credentials?|api[-_]?key|access[-_]?key|private[-_]?key|client[-_]?key(?:-data)?|peer[-_]?key|psk";
+
 const rules: readonly { readonly pattern: RegExp; readonly replacement: string }[] = [
   { pattern: /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g, replacement: removed },
   // Basic and bearer authorization (RFC 7617, RFC 6750).
@@ -12,10 +15,14 @@ const rules: readonly { readonly pattern: RegExp; readonly replacement: string }
   { pattern: /\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*/g, replacement: removed },
   // The password of a URL (RFC 3986 section 3.2.1).
   { pattern: /([a-z][a-z0-9+.-]*:\/\/[^\s/:@"']*):[^\s/@"']+@/gi, replacement: `$1:${removed}@` },
+  // What our own errors say of a field that nobody knows: field "Password" with the text "x".
+  { pattern: new RegExp(`((?:${names})[^\\n]{0,80}?the text \\\\*")[^"\\\\]+`, "gi"), replacement: `$1${removed}` },
   // "password": "x", token=x, --client-key x, AWS_SECRET_ACCESS_KEY=x; in JSON within JSON the quotes are escaped.
   {
-    pattern:
-      /((?:pass(?:word|wd|phrase)?|secret|token|credentials?|api[-_]?key|access[-_]?key|private[-_]?key|client[-_]?key(?:-data)?|peer[-_]?key|psk)[\w-]*\\*["']?\s*[:=]\s*|--(?:password|token|secret)\s+)(\\*["'])?([^\s"'\\,;}]+)/gi,
+    pattern: new RegExp(
+      `((?:${names})[\\w-]*\\\\*["']?\\s*[:=]\\s*|--(?:password|token|secret)\\s+)(\\\\*["'])?([^\\s"'\\\\,;}]+)`,
+      "gi",
+    ),
     replacement: `$1$2${removed}`,
   },
 ];
