@@ -34,14 +34,17 @@ function headline(changes: DiffReport["changes"], cut: CutFlows | undefined, col
   if (changes.length === 0) return [colours.strong("nothing opens and nothing closes")];
   const count = (effect: ReportedChange["effect"]): number =>
     changes.filter((change) => change.effect === effect).length;
-  const said = (number: number, what: string): string => `${number === 0 ? "nothing" : number} ${what}`;
+  const said = (effect: ReportedChange["effect"]): string =>
+    count(effect) === 0
+      ? `nothing ${effect}`
+      : `${count(effect)} ${count(effect) === 1 ? "thing" : "things"} ${effect.replace(/s$/, count(effect) === 1 ? "s" : "")}`;
   const flows =
     cut === undefined
       ? "no flows are known to compare with"
       : cut.cut === 0
         ? `none of the ${cut.seen} connections seen would have been cut`
         : colours.bad(`${cut.cut} of ${cut.seen} connections seen would have been cut`);
-  return [colours.strong(`${said(count("closes"), "closes")}, ${said(count("opens"), "opens")}`), flows];
+  return [colours.strong(`${said("closes")}, ${said("opens")}`), flows];
 }
 
 function changeLine({ effect, from, to, traffic, family }: ReportedChange): string {

@@ -13,7 +13,8 @@ export function explainText(explanation: Explanation, colours: Paint): string {
   const lines = [`${endText(from)} → ${endText(to)}, ${traffic}`];
   const denied = directions.find(({ decision }) => decision.verdict === "deny");
   if (denied === undefined) lines.push(`${colours.good(colours.strong("allowed"))}${allowedBy(explanation)}`);
-  else lines.push(`${colours.bad(colours.strong("denied"))} ${sideOf(denied)}: ${reasonOf(denied)}`);
+  else
+    lines.push(`${colours.bad(colours.strong("denied"))} ${sideOf(denied)}: ${reasonOf(denied)}`, ...closest(denied));
   if (exempt !== undefined) return `${lines.join("\n")}\n`;
   for (const direction of directions) lines.push("", ...directionLines(direction, verdict, colours));
   return `${lines.join("\n")}\n`;
@@ -23,6 +24,12 @@ export const endText = ({ kind, name, address, node }: ExplainedEnd): string => 
   if (kind === "outside") return name === address ? `${address} (outside)` : `${name} (such as ${address})`;
   return `${kind === "node" ? "node " : ""}${name} (${[address, node].filter((part) => part !== undefined).join(", ")})`;
 };
+
+/** Where one part of one rule is all that is missing, that is most likely the answer. */
+function closest({ close: [first], decision }: ExplainedDirection): readonly string[] {
+  if (first === undefined || decision.verdict === "allow" || first.why.length !== 1) return [];
+  return [`closest: ${placeText(first)}, but ${first.why[0]}`];
+}
 
 const sideOf = ({ direction, endpoint }: ExplainedDirection): string =>
   direction === "egress" ? `on the way out of ${endpoint}` : `on the way in to ${endpoint}`;
@@ -45,7 +52,7 @@ export function reasonOf({ decision, by, policies, endpoint, direction }: Explai
     case "tier":
       return policies.length === 1 && policies[0] !== undefined
         ? `${placeText(policies[0])} isolates it, and no rule of it matches`
-        : `${policies.length} policies isolate it, and no rule of theirs matches`;
+        : `${policies[0] === undefined ? "policies" : placeText(policies[0])} and ${policies.length - 1} more isolate it, and no rule of theirs matches`;
     case "broken":
       return `${by === undefined ? "a policy" : placeText(by)} cannot be understood: ${by?.broken ?? "?"}`;
     case "own-node":
@@ -67,7 +74,9 @@ function directionLines(
 ): readonly string[] {
   const { direction, endpoint, decision, policies, close } = explained;
   const word = decision.verdict === "allow" ? colours.good("allowed") : colours.bad("denied");
-  const head = `${direction === "egress" ? "out of" : "into"} ${endpoint}: ${word}, ${reasonOf(explained)}`;
+  // Said in the second line already.
+  const reason = decision.verdict === "deny" ? "" : `, ${reasonOf(explained)}`;
+  const head = `${direction === "egress" ? "out of" : "into"} ${endpoint}: ${word}${reason}`;
   const lines = [decision.log ? `${head} (logged)` : head];
   // An allowed flow's near misses interest nobody but where a deny rule was near.
   if (close.length > 0 && (verdict === "deny" ? decision.verdict === "deny" : true)) {

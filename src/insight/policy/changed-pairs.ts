@@ -10,6 +10,8 @@ interface Change {
   readonly lost: Traffic;
   /** By index of the source. */
   readonly rows: Map<number, Bits>;
+  /** Kinds of one pod, which would have it towards itself, if policy were asked: said or not, as it reads better. */
+  readonly itself: Set<number>;
 }
 
 /** Collects pairs of kinds by what changes between them. Equal traffic must be given as one object. */
@@ -31,7 +33,11 @@ export class ChangedPairs {
   note(source: Kind, destination: Kind, before: Ends, after: Ends): void {
     if (before[0] === after[0] && before[1] === after[1]) return;
     const change = this.#changeOf(before, after);
-    if (change === undefined || !this.#meeting.possible(source, destination)) return;
+    if (change === undefined) return;
+    if (!this.#meeting.possible(source, destination)) {
+      if (source === destination) change.itself.add(source.index);
+      return;
+    }
     let row = change.rows.get(source.index);
     if (row === undefined) {
       row = emptyBits(this.#universe.kinds.length);
@@ -49,7 +55,7 @@ export class ChangedPairs {
     if (!isEqual(was, is)) {
       const [gained, lost] = [subtract(is, was), subtract(was, is)];
       const content = `${gained}|${lost}`;
-      change = this.#byContent.get(content) ?? { gained, lost, rows: new Map() };
+      change = this.#byContent.get(content) ?? { gained, lost, rows: new Map(), itself: new Set() };
       this.#byContent.set(content, change);
     }
     this.#changes.set(key, change);
@@ -74,9 +80,9 @@ export class ChangedPairs {
 
   /** Sources with the same destinations together, or the other way round, whichever are fewer. */
   rectangles(): readonly ReachChange[] {
-    return [...this.#byContent.values()].flatMap(({ gained, lost, rows }) => {
+    return [...this.#byContent.values()].flatMap(({ gained, lost, rows, itself }) => {
       if (isNone(gained) && isNone(lost)) return [];
-      const [bySource, byDestination] = [this.#fold(rows), this.#fold(this.#transposed(rows))];
+      const [bySource, byDestination] = [this.#fold(rows, itself), this.#fold(this.#transposed(rows), itself)];
       const found =
         bySource.length <= byDestination.length
           ? bySource
@@ -85,15 +91,17 @@ export class ChangedPairs {
     });
   }
 
-  #fold(rows: ReadonlyMap<number, Bits>): Pick<ReachChange, "sources" | "destinations">[] {
-    const found = new Map<string, { readonly sources: Bits; readonly destinations: Bits }>();
-    for (const [source, destinations] of rows) {
-      const key = bitsKey(destinations);
-      const rectangle = found.get(key) ?? { sources: emptyBits(this.#universe.kinds.length), destinations };
-      found.set(key, rectangle);
-      addBit(rectangle.sources, source);
-    }
-    return [...found.values()];
+  #fold(rows: ReadonlyMap<number, Bits>, itself: ReadonlySet<number>): Pick<ReachChange, "sources" | "destinations">[] {
+    const size = this.#universe.kinds.length;
+    const alike = Map.groupBy(rows, ([source, destinations]) => bitsKey(withSelf(source, destinations, itself)));
+    return [...alike.values()].flatMap((group) => {
+      const [first] = group;
+      if (first === undefined) return [];
+      const sources = emptyBits(size);
+      for (const [source] of group) addBit(sources, source);
+      // "every pod of a namespace towards every pod of it" says less wrong than a line for each that leaves itself out.
+      return [{ sources, destinations: group.length === 1 ? first[1] : withSelf(...first, itself) }];
+    });
   }
 
   #transposed(rows: ReadonlyMap<number, Bits>): ReadonlyMap<number, Bits> {
@@ -107,6 +115,13 @@ export class ChangedPairs {
     }
     return columns;
   }
+}
+
+function withSelf(source: number, destinations: Bits, itself: ReadonlySet<number>): Bits {
+  if (!itself.has(source)) return destinations;
+  const more = destinations.slice();
+  addBit(more, source);
+  return more;
 }
 
 /** Whether two kinds have members that can talk at all: not a pod with itself, a node with its own pods only as their own. */

@@ -1,5 +1,5 @@
 import type { Family } from "../../base/address.ts";
-import type { Prefix } from "../../base/prefix.ts";
+import { covers, type Prefix } from "../../base/prefix.ts";
 import type { EndpointName, PolicyModel } from "../../model/policy.ts";
 import { type Bits, hasBit } from "./bits.ts";
 import type { Kind, Universe } from "./universe.ts";
@@ -56,7 +56,8 @@ export class Crowds {
     if (everyNode && outside[0] === everyoneOutside && (all.nodes.length > 0 || crowd.pods.length > 0)) {
       const missing = difference(all.pods, crowd.pods);
       if (missing.length === 0) return ["anyone"];
-      if (crowd.pods.length >= missing.length) return [`anyone but ${this.#podPhrases(missing, all.pods).join(", ")}`];
+      if (crowd.pods.length >= missing.length)
+        return [`anyone but ${this.#podPhrases(missing, all.pods).join(", ").replaceAll("every pod", "pods")}`];
     }
     return [...this.#podPhrases(crowd.pods, all.pods), ...others];
   }
@@ -105,7 +106,10 @@ function outsidePhrases(outside: Crowd["outside"], all: Crowd["outside"]): reado
   if (outside.length === all.length) return [everyoneOutside];
   const missing = all.filter((one) => !outside.includes(one));
   if (outside.includes(undefined)) return [`${everyoneOutside} but ${missing.join(", ")}`];
-  return outside.map((one) => `${one}`);
+  return outside.map((one) => {
+    const holes = missing.filter((hole) => one !== undefined && hole !== undefined && covers(one, hole));
+    return holes.length === 0 ? `${one}` : `${one} but ${holes.join(", ")}`;
+  });
 }
 
 function workloadPhrases(

@@ -103,8 +103,8 @@ function whyNotLeaf(leaf: PeerLeaf, claim: Claim | undefined, place: Place): str
   if ("networks" in leaf) {
     const excepted = leaf.except.filter((one) => leafHolds({ networks: [one], except: [] }, claim, place) === yes);
     return excepted.length > 0
-      ? `${place} is in ${excepted[0]}, which the rule leaves out`
-      : `${place} is not in ${leaf.networks.join(", ")}`;
+      ? `its address is in ${excepted[0]}, which the rule leaves out`
+      : `its address is not in ${leaf.networks.join(", ")}`;
   }
   if ("nodes" in leaf) {
     return claim !== undefined && "own" in claim

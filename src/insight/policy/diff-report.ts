@@ -1,9 +1,9 @@
 import type { Family } from "../../base/address.ts";
-import type { EndpointName, PolicyModel } from "../../model/policy.ts";
+import { type EndpointName, neighbourDiscovery, type PolicyModel, protocols } from "../../model/policy.ts";
 import { type Bits, bitsAnd, bitsWhere, isEmpty } from "./bits.ts";
 import { type Crowd, Crowds } from "./crowd.ts";
 import type { PolicyDiff, ReachChange } from "./diff.ts";
-import { describeTraffic, isNone, type Traffic } from "./traffic.ts";
+import { describeTraffic, holds, isNone, portRange, type Traffic, unite } from "./traffic.ts";
 
 /** A diff in words: what a person reads, and JSON. */
 export interface DiffReport {
@@ -71,9 +71,19 @@ function effects(
   const [from, to] = [side(sources), side(destinations)];
   return [{ effect: "closes", ranges: lost } as const, { effect: "opens", ranges: gained } as const].flatMap(
     ({ effect, ranges }) =>
-      isNone(ranges) ? [] : [{ effect, from, to, traffic: describeTraffic(ranges), ranges, family }],
+      isNone(ranges) ? [] : [{ effect, from, to, traffic: describeTraffic(withDiscovery(ranges)), ranges, family }],
   );
 }
+
+const discovery = portRange(
+  protocols.icmpv6,
+  Math.min(...neighbourDiscovery) * 256,
+  Math.max(...neighbourDiscovery) * 256 + 255,
+);
+
+/** IPv6 neighbour discovery is no matter of policy: it is not told as an exception of what lies around it. */
+const withDiscovery = (ranges: Traffic): Traffic =>
+  holds(ranges, (discovery[0] ?? 0) - 1) && holds(ranges, discovery[1] ?? 0) ? unite(ranges, discovery) : ranges;
 
 /** What closes first, for that is what breaks; then the larger crowds. */
 function byImportance(a: ReportedChange, b: ReportedChange): number {

@@ -169,9 +169,11 @@ function whyMissed(
   const receiver = direction === "ingress" ? model.endpoints.get(endpoint) : endpointAt(model, destination)?.[1];
   switch (condition) {
     case "peer":
-      return peer === undefined ? "" : `${peerAddress}: ${whyNotPeer(peer, claimAt(model, peerAddress), peerAddress)}`;
+      return peer === undefined
+        ? ""
+        : `${direction === "ingress" ? "sender" : "receiver"}: ${whyNotPeer(peer, claimAt(model, peerAddress), peerAddress)}`;
     case "own-side":
-      return own === undefined ? "" : `${endpoint}: ${whyNotPeer(own, claimAt(model, ownAddress), ownAddress)}`;
+      return own === undefined ? "" : `${endpoint} itself: ${whyNotPeer(own, claimAt(model, ownAddress), ownAddress)}`;
     case "traffic":
       return whyNotTraffic(rule.traffic ?? [], receiver?.ports);
     case "not-traffic":
