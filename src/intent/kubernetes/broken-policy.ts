@@ -11,9 +11,9 @@ import { type Fields, inside, itemsOf, Notes, readFields } from "./reading.ts";
 export class UnreadablePolicy extends TwillError {
   readonly instead: Policy;
 
+  /** @param instead a `brokenPolicy`. */
   constructor(cause: TwillError, instead: Policy) {
-    const path = cause instanceof JsonError && cause.path !== undefined ? `${cause.path}: ` : "";
-    super("invalid", `${path}${cause.message}`, {
+    super("invalid", instead.broken ?? cause.message, {
       cause,
       ...(cause.operation !== undefined && { operation: cause.operation }),
       ...(cause.object !== undefined && { object: cause.object }),
@@ -36,8 +36,10 @@ export function brokenPolicy(
   kind: "NetworkPolicy" | "ClusterNetworkPolicy",
   id: Id,
   whole: Place | undefined,
-  why: string,
+  cause: TwillError,
 ): Policy {
+  const path = cause instanceof JsonError && cause.path !== undefined ? `${cause.path}: ` : "";
+  const why = `${path}${cause.message}`;
   const spec = memberOf(whole, "spec");
   return kind === "NetworkPolicy" ? brokenNetworkPolicy(id, spec, why) : brokenClusterPolicy(id, spec, why);
 }

@@ -100,7 +100,7 @@ describe("a policy with an error", () => {
     expect(book.model.policies.get(name)).toMatchObject({
       subject: { namespace: "shop", labels: { op: "in", key: "app", values: ["web"] } },
       egress: [],
-      broken: 'the text "all" is not a list',
+      broken: 'spec.ingress[0].from: the text "all" is not a list',
     });
     expect(book.model.policies.get(name)?.ingress).toBeUndefined();
     expect(book.problems()[0]?.message).toContain("what it selects is denied");

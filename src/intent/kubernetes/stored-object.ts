@@ -38,7 +38,7 @@ export function decodePolicy(
     return detached({ policy: object.policy, warnings: notes.warnings });
   } catch (error) {
     if (!(error instanceof TwillError)) throw error;
-    throw new UnreadablePolicy(error, brokenPolicy(kind, id, whole, error.message));
+    throw new UnreadablePolicy(error, brokenPolicy(kind, id, whole, error));
   }
 }
 
