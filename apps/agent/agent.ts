@@ -241,6 +241,9 @@ export class Agent {
   get change(): ChangeStatus | undefined {
     return this.#switcher.status;
   }
+  get policy(): NodePolicy | undefined {
+    return this.#parts.policy;
+  }
   get dataplane(): Dataplane {
     return this.#dataplane;
   }

@@ -56,6 +56,7 @@ export function statusOf(sources: StatusSources): AgentStatus {
       since: storeHealth.awaySince,
       ...(storeHealth.reason === undefined ? {} : { reason: storeHealth.reason }),
     },
+    ...policyOf(sources),
     nodes: nodesOf(sources),
     problems: agent.problems,
     kernel: { writes: dataplane.writes, lastSync: dataplane.lastSync },
@@ -66,6 +67,27 @@ function conditionOf({ kubernetes }: Agent): Pick<AgentStatus, "condition"> {
   if (kubernetes === undefined) return {};
   const { status = "Unknown", reason = "NotSet", message = "" } = kubernetes.nodes.own?.unavailable ?? {};
   return { condition: { status, reason, message } };
+}
+
+function policyOf({ options, agent: { policy } }: StatusSources): Pick<AgentStatus, "policy"> {
+  if (policy === undefined) return {};
+  const all = [...policy.model.policies.values()];
+  const rows = [...(policy.state?.addresses.values() ?? [])];
+  return {
+    policy: {
+      networkPolicies: all.filter(({ id }) => id.kind === "NetworkPolicy").length,
+      clusterNetworkPolicies: all.filter(({ id }) => id.kind === "ClusterNetworkPolicy").length,
+      broken: all.filter(({ broken }) => broken !== undefined).length,
+      judged: {
+        ingress: rows.filter(({ ingress }) => ingress !== 0).length,
+        egress: rows.filter(({ egress }) => egress !== 0).length,
+      },
+      unknownPods: policy.unknown,
+      established: options.policyEstablished,
+      denied: options.policyDenied,
+      unknown: options.policyUnknown,
+    },
+  };
 }
 
 function nodesOf({ options, agent, prober }: StatusSources): NodeStatus[] {

@@ -74,3 +74,24 @@ test("what is wrong stands before the nodes, with what to do", () => {
   expect(text).toContain("datastore: away for 60s: the file is gone; working from the last known state");
   expect(text).toContain("1 problem:\n  ✗ node9: no address\n    → give it one\n");
 });
+
+test("what policy does here is told in two lines, and what of it is wrong in a third", () => {
+  const policy = {
+    networkPolicies: 1,
+    clusterNetworkPolicies: 2,
+    broken: 1,
+    judged: { ingress: 3, egress: 0 },
+    unknownPods: ["shop/late"],
+    ...({ established: "recheck", denied: "reject", unknown: "closed" } as const),
+  };
+  const of = (status: typeof policy) => statusText({ ...healthy, policy: status }, 61_000, paint(false));
+  expect(
+    of(policy),
+  ).toContain(`policy: 1 NetworkPolicy, 2 ClusterNetworkPolicies; ingress of 3 and egress of 0 pod addresses judged here
+  denied packets answered, established connections rechecked
+  1 cannot be understood and denies, 1 pods unknown
+`);
+  expect(of({ ...policy, networkPolicies: 0, clusterNetworkPolicies: 0 })).toContain(
+    "policy: there is none, so everything is allowed\n",
+  );
+});

@@ -1,4 +1,4 @@
-import type { AgentStatus, ChangeStatus, NodeStatus, Reachability } from "../../src/model/status.ts";
+import type { AgentStatus, ChangeStatus, NodeStatus, PolicyStatus, Reachability } from "../../src/model/status.ts";
 import { age, formatTable, milliseconds } from "./table.ts";
 
 export interface Paint {
@@ -41,6 +41,7 @@ export function statusText(status: AgentStatus, now: number, colours: Paint): st
     `pods: ${status.subnets.join(", ") || "no subnet yet"}, MTU ${status.podMtu ?? "unknown"}, ${used} addresses used, ${free > 1e6 ? "plenty" : free} free${waiting}`,
     `  from ${status.subnetSource}`,
   );
+  if (status.policy !== undefined) lines.push(policyLine(status.policy, colours));
   if (status.condition !== undefined) {
     const { status: value, reason, message } = status.condition;
     const text = `Node's condition NetworkUnavailable: ${value}, ${reason}${message === "" ? "" : `: ${message}`}`;
@@ -65,6 +66,23 @@ export function statusText(status: AgentStatus, now: number, colours: Paint): st
 
   lines.push("", nodeTable(status.nodes, now, colours).trimEnd());
   return `${lines.join("\n")}\n`;
+}
+
+function policyLine({ judged, established, denied, ...policy }: PolicyStatus, colours: Paint): string {
+  const { networkPolicies: own, clusterNetworkPolicies: cluster, broken, unknownPods } = policy;
+  if (own + cluster === 0) return "policy: there is none, so everything is allowed";
+  const count = `${own} NetworkPolic${own === 1 ? "y" : "ies"}, ${cluster} ClusterNetworkPolic${cluster === 1 ? "y" : "ies"}`;
+  const here = `ingress of ${judged.ingress} and egress of ${judged.egress} pod addresses judged here`;
+  const how = [
+    denied === "drop" ? "denied packets dropped" : "denied packets answered",
+    established === "keep" ? "established connections kept" : "established connections rechecked",
+  ];
+  const wrong = [
+    ...(broken === 0 ? [] : [`${broken} cannot be understood and den${broken === 1 ? "ies" : "y"}`]),
+    ...(unknownPods.length === 0 ? [] : [`${unknownPods.length} pods unknown`]),
+  ];
+  const trouble = wrong.length === 0 ? "" : `\n  ${colours.bad(wrong.join(", "))}`;
+  return `policy: ${count}; ${here}\n  ${how.join(", ")}${trouble}`;
 }
 
 /** A change of the configuration that is under way, or refused. */

@@ -30,9 +30,27 @@ export interface AgentStatus {
     readonly reason?: string;
     readonly since: number;
   };
+  /** Absent: policy is off. */
+  readonly policy?: PolicyStatus;
   readonly nodes: readonly NodeStatus[];
   readonly problems: readonly Problem[];
   readonly kernel: { readonly writes: Readonly<Record<string, number>>; readonly lastSync: number | undefined };
+}
+
+/** What this node enforces. */
+export interface PolicyStatus {
+  /** In the cluster. */
+  readonly networkPolicies: number;
+  readonly clusterNetworkPolicies: number;
+  /** Of these: no version of them could be understood, so what they select is denied. */
+  readonly broken: number;
+  /** Addresses of this node's pods for which some policy decides. */
+  readonly judged: { readonly ingress: number; readonly egress: number };
+  /** Pods here of which the datastore does not know what they may do. */
+  readonly unknownPods: readonly string[];
+  readonly established: "keep" | "recheck";
+  readonly denied: "drop" | "reject";
+  readonly unknown: "closed" | "open";
 }
 
 /** A change of the cluster's configuration, as this node takes part in it. */
