@@ -1,5 +1,6 @@
 import { TwillError } from "../../base/errors.ts";
 import type { Namespace, Policy, WorkloadEndpoint } from "../../model/policy.ts";
+import { nearest } from "../nearest.ts";
 import { described, type Place, wrong } from "../schema.ts";
 import { CLUSTER_NETWORK_POLICY_API, readClusterNetworkPolicy } from "./cluster-network-policy.ts";
 import { type Metadata, readMetadata } from "./metadata.ts";
@@ -66,12 +67,33 @@ function checkWord(place: Place | undefined, right: string, what: string): void 
 export function readApiKind(place: Place): ApiKind {
   const { kind, apiVersion } = kindOf(place);
   const written = readText(kind);
+  const api = readText(apiVersion);
+  if (/^(?:crd\.)?projectcalico\.org\//.test(api)) {
+    throw wrong(
+      apiVersion,
+      `Calico's ${shown(written)} is not supported yet`,
+      "write it as a NetworkPolicy of Kubernetes",
+    );
+  }
   if (!isApiKind(written)) {
-    const known = `there are ${Object.keys(apiKinds).join(", ")}`;
-    throw wrong(kind, `${described(kind)} is not a kind that is kept here`, known);
+    throw wrong(kind, `${described(kind)} is not a kind that is kept here`, instead(written));
   }
   checkWord(apiVersion, apiKinds[written].apiVersion, `the API of a ${written}`);
   return written;
+}
+
+/** Names that ClusterNetworkPolicy had in v1alpha1 of its API. */
+const former: Readonly<Record<string, string>> = {
+  AdminNetworkPolicy: "Admin",
+  BaselineAdminNetworkPolicy: "Baseline",
+};
+
+function instead(written: string): string {
+  const tier = Object.hasOwn(former, written) ? former[written] : undefined;
+  if (tier !== undefined) return `write a ClusterNetworkPolicy (${CLUSTER_NETWORK_POLICY_API}) with tier: ${tier}`;
+  const kinds = Object.keys(apiKinds);
+  const meant = nearest(written, kinds);
+  return meant === undefined ? `there are ${kinds.join(", ")}` : `did you mean ${meant}?`;
 }
 
 /** The places of the two fields that every object has. @throws JsonError. */

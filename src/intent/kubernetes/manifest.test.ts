@@ -111,6 +111,17 @@ describe("what is wrong is named by file, line, field and value, and what would 
       "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n",
       'shop.yaml line 2, column 7: kind: the text "Deployment" is not a kind that is kept here (there are NetworkPolicy, ClusterNetworkPolicy, Namespace, Pod)',
     ],
+    ["a kind in small letters", denyAll.replace("NetworkPolicy", "networkpolicy"), "(did you mean NetworkPolicy?)"],
+    [
+      "Calico's policy of the same name",
+      denyAll.replace("networking.k8s.io/v1", "projectcalico.org/v3"),
+      "Calico's NetworkPolicy is not supported yet",
+    ],
+    [
+      "a former name",
+      "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: AdminNetworkPolicy\nmetadata: {name: x}\n",
+      "write a ClusterNetworkPolicy (policy.networking.k8s.io/v1alpha2) with tier: Admin",
+    ],
     [
       "an old API",
       denyAll.replace("networking.k8s.io/v1", "extensions/v1beta1"),
