@@ -60,6 +60,7 @@ export function bareCluster(options: Partial<PolicyOptions> = {}): ConformanceCl
     settles: 0,
     addressesOf: (party) => places.get(party)?.addresses ?? [],
     nodes: rig.nodes.map(({ name }) => name),
+    isReached: () => true,
     nodeOf: (pod) => pods.get(pod)?.spec.nodeName ?? "",
     apply: async (objects) => put(objects),
     remove: async (objects) => {
@@ -94,7 +95,7 @@ function placesOf(rig: BareCluster, pods: ReadonlyMap<string, PodObject>): Map<s
 const nodeObject = (number: number): NodeObject => ({
   apiVersion: "v1",
   kind: "Node",
-  metadata: { name: plan.nodeName(number), labels: { node: plan.nodeName(number) } },
+  metadata: { name: plan.nodeName(number), labels: { "kubernetes.io/hostname": plan.nodeName(number) } },
   spec: { podCIDRs: Object.values(plan.podNetwork(number)) },
   status: { addresses: plan.underlay(number).map((address: Address) => ({ type: "InternalIP", address })) },
 });

@@ -8,6 +8,8 @@ export interface ConformanceCluster {
   /** By name: of the matrix' pods, of nodes, and "outside". */
   addressesOf(party: string): readonly Address[];
   readonly nodes: readonly string[];
+  /** Whether packets find a way between pods and this party, but for policy. */
+  isReached(party: string): boolean;
   /** On which a pod of the matrix runs. */
   nodeOf(pod: string): string;
   /** Writes them as a person would; in force when it resolves, where the cluster can know that. */

@@ -18,7 +18,9 @@ import type {
 } from "./objects.ts";
 
 const podSelector = (random: Random) => generateSelector(random, words.podKeys);
-const namespaceSelector = (random: Random) => generateSelector(random, words.namespaceKeys);
+/** Also by the label that every namespace has. */
+const namespaceKeys = { ...words.namespaceKeys, "kubernetes.io/metadata.name": words.namespaces };
+const namespaceSelector = (random: Random) => generateSelector(random, namespaceKeys);
 
 /** Policies of both APIs, with names that make neither's order follow from the other. */
 export const generatePolicies = (random: Random, cluster: ClusterObjects): PolicyObject[] =>

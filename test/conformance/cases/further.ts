@@ -100,7 +100,7 @@ export function furtherCases({ nodeOf, nodes, addressesOf }: Surroundings): read
           apply: [
             clusterPolicy("Admin", 1, {
               subject: { namespaces: { matchLabels: { ns: "x" } } },
-              egress: [outbound("Deny", { nodes: { matchLabels: { node } } })],
+              egress: [outbound("Deny", { nodes: { matchLabels: { "kubernetes.io/hostname": node } } })],
             }),
           ],
           allows: () => true,
