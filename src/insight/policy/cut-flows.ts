@@ -1,7 +1,7 @@
 import { Evaluator } from "../../compile/policy/evaluate.ts";
-import type { Flow as PacketFlow } from "../../compile/policy/flow.ts";
-import type { Flow, FlowEnd } from "../../model/flow.ts";
-import { type PolicyModel, protocols } from "../../model/policy.ts";
+import type { Flow } from "../../model/flow.ts";
+import type { PolicyModel } from "../../model/policy.ts";
+import { FlowEnds, packetOf } from "./flow-ends.ts";
 import { describePoint } from "./traffic.ts";
 
 /** What a change would have done to connections that were seen and allowed. */
@@ -30,6 +30,7 @@ export interface CutFlow {
  */
 export function cutFlows(before: PolicyModel, after: PolicyModel, flows: Iterable<Flow>, most = 10): CutFlows {
   const [old, now] = [new Evaluator(before), new Evaluator(after)];
+  const ends = new FlowEnds(before);
   const found = new Map<string, CutFlow>();
   const verdicts = new Map<string, boolean>();
   let [seen, cut] = [0, 0];
@@ -38,8 +39,8 @@ export function cutFlows(before: PolicyModel, after: PolicyModel, flows: Iterabl
     if (
       flow.verdict !== "allow" ||
       packet === undefined ||
-      !isThere(flow.source, before) ||
-      !isThere(flow.destination, before)
+      !ends.isThere(flow.source) ||
+      !ends.isThere(flow.destination)
     )
       continue;
     const count = Math.max(1, flow.count);
@@ -52,8 +53,8 @@ export function cutFlows(before: PolicyModel, after: PolicyModel, flows: Iterabl
     cut += count;
     const { count: others = 0, last = 0 } = found.get(key) ?? {};
     found.set(key, {
-      source: endName(flow.source),
-      destination: endName(flow.destination),
+      source: ends.name(flow.source),
+      destination: ends.name(flow.destination),
       traffic: describePoint(packet.protocol, packet.port),
       count: others + count,
       last: Math.max(last, flow.until),
@@ -61,29 +62,4 @@ export function cutFlows(before: PolicyModel, after: PolicyModel, flows: Iterabl
   }
   const examples = [...found.values()].sort((a, b) => b.count - a.count).slice(0, most);
   return { seen, cut, kinds: found.size, examples };
-}
-
-/** Undefined: its ends or ports were too many to be told apart. */
-export function packetOf({ source, destination, protocol, port, ports, icmp }: Flow): PacketFlow | undefined {
-  if (source.kind === "many" || destination.kind === "many" || ports !== undefined) return undefined;
-  const isIcmp = protocol === protocols.icmp || protocol === protocols.icmpv6;
-  return {
-    source: source.address,
-    destination: destination.address,
-    protocol,
-    port: isIcmp && icmp !== undefined ? icmp.type * 256 + icmp.code : (port ?? 0),
-  };
-}
-
-/** A pod of that name still has the address. */
-export function isThere(end: FlowEnd, model: PolicyModel): boolean {
-  if (end.kind !== "pod") return end.kind !== "many";
-  return model.endpoints.get(`${end.namespace}/${end.name}`)?.addresses.includes(end.address) === true;
-}
-
-/** "shop/web-0", "node1", "1.2.3.4". */
-export function endName(end: FlowEnd): string {
-  if (end.kind === "many") return "many";
-  if (end.kind === "pod") return `${end.namespace}/${end.name}`;
-  return end.kind === "node" ? end.name : end.address;
 }

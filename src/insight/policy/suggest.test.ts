@@ -12,7 +12,7 @@ import {
   policyName,
   protocols,
 } from "../../model/policy.ts";
-import { packetOf } from "./cut-flows.ts";
+import { packetOf } from "./flow-ends.ts";
 import { type MutableCluster, randomCluster } from "./random-cluster.fixture.ts";
 import { type SuggestedPolicy, suggestPolicies } from "./suggest.ts";
 

@@ -1,7 +1,7 @@
 import { type Address, familyOf, widthOf } from "../../base/address.ts";
 import type { Flow, FlowEnd } from "../../model/flow.ts";
 import { type Direction, type EndpointName, type Labels, type PolicyModel, protocols } from "../../model/policy.ts";
-import { endName, isThere, packetOf } from "./cut-flows.ts";
+import { FlowEnds, packetOf } from "./flow-ends.ts";
 import { protocolName } from "./traffic.ts";
 import { stableLabels, type Workload, workloadsOf } from "./workloads.ts";
 
@@ -49,25 +49,27 @@ export function suggestPolicies(
 ): Suggestion {
   const drafts = draftsFor(model, subjects);
   const ofPod = new Map([...drafts].flatMap((draft) => draft.members.map((name) => [name, draft] as const)));
+  const ends = new FlowEnds(model);
   const notes = new Set<string>();
   let seen = 0;
   for (const flow of flows) {
     if (
       flow.verdict !== "allow" ||
       packetOf(flow) === undefined ||
-      !isThere(flow.source, model) ||
-      !isThere(flow.destination, model)
+      !ends.isThere(flow.source) ||
+      !ends.isThere(flow.destination)
     )
       continue;
-    const ends = [
+    const sides = [
       ["egress", flow.source, flow.destination],
       ["ingress", flow.destination, flow.source],
     ] as const;
-    for (const [direction, own, other] of ends) {
-      const draft = own.kind === "pod" ? ofPod.get(`${own.namespace}/${own.name}`) : undefined;
+    for (const [direction, own, other] of sides) {
+      const name = ends.pod(own);
+      const draft = name === undefined ? undefined : ofPod.get(name);
       if (draft === undefined) continue;
       seen += Math.max(1, flow.count);
-      const note = draft.add(direction, own, other, flow);
+      const note = draft.add(direction, { own, other, flow, ends });
       if (note !== undefined) notes.add(note);
     }
   }
@@ -101,6 +103,13 @@ function draftsFor(model: PolicyModel, subjects: ReadonlySet<EndpointName>): Rea
 const labelsOfPod = (model: PolicyModel, name: EndpointName | undefined): Labels =>
   stableLabels((name === undefined ? undefined : model.endpoints.get(name)?.labels) ?? {});
 
+interface SeenFlow {
+  readonly own: FlowEnd;
+  readonly other: FlowEnd;
+  readonly flow: Flow;
+  readonly ends: FlowEnds;
+}
+
 class Draft {
   readonly namespace: string;
   readonly members: readonly EndpointName[];
@@ -133,9 +142,11 @@ class Draft {
   }
 
   /** @returns a note, where the policy allows more than was seen. */
-  add(direction: Direction, own: FlowEnd, other: FlowEnd, flow: Flow): string | undefined {
-    if (other.kind === "node" && this.#isOwnNode(own, other.name)) return undefined; // always allowed
-    const peer = this.#peer(other);
+  add(direction: Direction, { own, other, flow, ends }: SeenFlow): string | undefined {
+    const node = ends.node(other);
+    const home = this.#model.endpoints.get(ends.pod(own) ?? "")?.node;
+    if (node !== undefined && node === home) return undefined; // always allowed
+    const peer = this.#peer(other, ends);
     if (peer === undefined) return undefined;
     const protocol = policyPorts.get(flow.protocol);
     const port =
@@ -144,16 +155,12 @@ class Draft {
     const key = JSON.stringify(peer);
     rules.set(key, (rules.get(key) ?? new Set()).add(port));
     if (port !== "*") return undefined;
-    return `${protocolName(flow.protocol)} between ${endName(own)} and ${endName(other)}: NetworkPolicy cannot name it, so everything is allowed between them`;
+    return `${protocolName(flow.protocol)} between ${ends.name(own)} and ${ends.name(other)}: NetworkPolicy cannot name it, so everything is allowed between them`;
   }
 
-  #isOwnNode(own: FlowEnd, node: string): boolean {
-    return own.kind === "pod" && this.#model.endpoints.get(`${own.namespace}/${own.name}`)?.node === node;
-  }
-
-  #peer(end: FlowEnd): Peer | undefined {
+  #peer(end: FlowEnd, ends: FlowEnds): Peer | undefined {
     if (end.kind === "many") return undefined;
-    const pod = end.kind === "pod" ? this.#model.endpoints.get(`${end.namespace}/${end.name}`) : undefined;
+    const pod = this.#model.endpoints.get(ends.pod(end) ?? "");
     if (pod === undefined) return { ipBlock: { cidr: hostCidr(end.address) } };
     const podSelector = selectorOf(pod.labels);
     return pod.namespace === this.namespace
