@@ -141,7 +141,7 @@ async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string
 }
 
 /** File in /run/netns of the node: containerd's names say nothing, so the one with this address. */
-async function namespaceOf(cluster: TestCluster, node: string, address: string): Promise<string> {
+export async function namespaceOf(cluster: TestCluster, node: string, address: string): Promise<string> {
   const script =
     'for n in $(ls /run/netns); do ip -n "$n" -o -4 address show dev eth0 2>/dev/null | sed "s/^/$n /"; done';
   let found: string | undefined;
