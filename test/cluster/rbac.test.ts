@@ -11,7 +11,17 @@ import type { Datastore } from "../../src/store/datastore.ts";
 import type { KubernetesClient } from "../../src/store/kubernetes/client.ts";
 import { openKubernetesClient } from "../../src/store/kubernetes/datastore.ts";
 import type { KubernetesObject } from "../../src/store/kubernetes/object.ts";
-import { CONFIG_MAPS, EVENTS, NODES, PODS, SECRETS } from "../../src/store/kubernetes/resource.ts";
+import {
+  CLUSTER_NETWORK_POLICIES,
+  CONFIG_MAPS,
+  EVENTS,
+  NAMESPACES,
+  NETWORK_POLICIES,
+  NODES,
+  PODS,
+  type Resource,
+  SECRETS,
+} from "../../src/store/kubernetes/resource.ts";
 import { lazyDatastore } from "../../src/store/open.ts";
 import { type Manifest, ROLES } from "./control-plane.fixture.ts";
 import { type Deployed, deployed, podOn, system } from "./deployed.fixture.ts";
@@ -31,11 +41,73 @@ beforeAll(async () => {
   await cluster.withoutNodes();
   for (const name of [own, other]) await cluster.node(name, { spec: { podCIDR: "10.244.1.0/24" } });
   await podOn(cluster.api, own, "rbac-pod");
+  await cluster.api.create<Manifest>(DEFINITIONS, {}, clusterPolicies).catch(() => {});
+  for (let asked = 0; ; asked++) {
+    const made = cluster.api.create<Manifest>(
+      CLUSTER_NETWORK_POLICIES,
+      {},
+      {
+        ...{ apiVersion: "policy.networking.k8s.io/v1alpha2", kind: "ClusterNetworkPolicy" },
+        metadata: { name: "rbac-policy" },
+      },
+    );
+    // Served a moment after it was defined; there, perhaps, from an earlier run.
+    const outcome = await made.then(
+      () => true,
+      (error: unknown) => isCode(error, "exists"),
+    );
+    if (outcome || asked === 100) break;
+    await Bun.sleep(100);
+  }
+  // One that is not on its host's network, for these are not even sent.
+  const watched = { namespace: system, name: "rbac-watched" };
+  await cluster.api.create<Manifest>(PODS, watched, {
+    ...{ apiVersion: "v1", kind: "Pod", metadata: watched },
+    spec: {
+      ...{ nodeName: own, terminationGracePeriodSeconds: 0, serviceAccountName: "twill-agent" },
+      ...{ automountServiceAccountToken: false, containers: [{ name: "app", image: "app" }] },
+    },
+  });
+  const policy = { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy", spec: { podSelector: {} } };
+  const place = { namespace: "default", name: "rbac-policy" };
+  await cluster.api.create<Manifest>(NETWORK_POLICIES, place, { ...policy, metadata: place }).catch(() => {});
   const url = config.replace("KUBECONFIG", await cluster.agentOn(own));
   store = lazyDatastore(url, { kinds: datastoreKinds() });
   agent = openKubernetesClient(await store.engine());
 }, 900_000);
-afterAll(() => store.close());
+afterAll(async () => {
+  for (const [resource, place] of [
+    [NETWORK_POLICIES, { namespace: "default", name: "rbac-policy" }],
+    [CLUSTER_NETWORK_POLICIES, { name: "rbac-policy" }],
+  ] as const)
+    await cluster.api.delete(resource, place).catch(() => {});
+  await store.close();
+});
+
+const DEFINITIONS: Resource = {
+  ...{ group: "apiextensions.k8s.io", version: "v1", plural: "customresourcedefinitions" },
+  kind: "CustomResourceDefinition",
+};
+/** Its name alone matters here, not what is in it. */
+const clusterPolicies: Manifest = {
+  apiVersion: "apiextensions.k8s.io/v1",
+  kind: "CustomResourceDefinition",
+  metadata: {
+    name: "clusternetworkpolicies.policy.networking.k8s.io",
+    annotations: { "api-approved.kubernetes.io": "unapproved, for a test" },
+  },
+  spec: {
+    group: "policy.networking.k8s.io",
+    scope: "Cluster",
+    names: { plural: "clusternetworkpolicies", singular: "clusternetworkpolicy", kind: "ClusterNetworkPolicy" },
+    versions: [
+      {
+        ...{ name: "v1alpha2", served: true, storage: true },
+        schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } },
+      },
+    ],
+  },
+};
 
 const lease = (node: string, port: number): Uint8Array => {
   const value = { node, subnets: ["10.244.1.0/24"], addresses: ["10.0.0.1"], backendType: "host-gw", backendData: {} };
@@ -61,7 +133,14 @@ async function firstEvent(kind: string, change: () => Promise<unknown>): Promise
   }
 }
 
-const touch = (resource: typeof NODES, name: string, namespace?: string) => {
+/** To look at one by name, and to follow all. */
+const followed = (resource: Resource, name: string, namespace?: string) => ({
+  [`get ${resource.plural}`]: () => store.get(resource.plural, namespace === undefined ? name : `${namespace}.${name}`),
+  [`list ${resource.plural}`]: () => agent.currentVersion(resource, {}),
+  [`watch ${resource.plural}`]: () => firstEvent(resource.plural, () => touch(resource, name, namespace)),
+});
+
+const touch = (resource: Resource, name: string, namespace?: string) => {
   const metadata = { annotations: { "flannel.alpha.coreos.com/public-ip": `10.0.0.${2 + (touched++ % 200)}` } };
   return cluster.api.patch(resource, { name, ...(namespace && { namespace }) }, { metadata });
 };
@@ -88,6 +167,10 @@ const needs: Readonly<Record<string, () => Promise<unknown>>> = {
   // What a watcher asks after a connection on which nothing came.
   "list nodes": () => agent.currentVersion(NODES, {}),
   "watch nodes": () => firstEvent("nodes", () => touch(NODES, own)),
+  ...followed(NAMESPACES, system),
+  ...followed(PODS, "rbac-watched", system),
+  ...followed(NETWORK_POLICIES, "rbac-policy", "default"),
+  ...followed(CLUSTER_NETWORK_POLICIES, "rbac-policy"),
   ...configMap("twill-config", "config", "network"),
   ...configMap("twill-switch", "switch", "target"),
   "update configmaps/twill-switch": async () => {
