@@ -1,5 +1,5 @@
 import type { NftOperation } from "../kernel/nft.ts";
-import type { NftChain, NftSet, NftSetContent, NftTable } from "../objects/nft.ts";
+import type { NftChain, NftSet, NftSetContent, NftSetRole, NftTable } from "../objects/nft.ts";
 import { diffRules, type HeldRule, type KeyedRule } from "./nft-rule-diff.ts";
 import {
   additionOf,
@@ -18,7 +18,13 @@ export interface WantedTable {
   readonly table: NftTable;
   readonly chains: ReadonlyMap<string, NftChain>;
   readonly rules: ReadonlyMap<string, readonly KeyedRule[]>;
-  readonly sets: ReadonlyMap<string, { readonly set: NftSet; readonly elements: Elements }>;
+  readonly sets: ReadonlyMap<string, WantedSet>;
+}
+
+export interface WantedSet {
+  readonly set: NftSet;
+  readonly elements: Elements;
+  readonly role?: NftSetRole;
 }
 
 /** A table as it stands in the kernel. */
@@ -151,4 +157,4 @@ function diffSets(held: HeldTable, wanted: WantedTable): SetChanges {
 
 /** Elements by key, for a table that comes as lists. */
 export const setContents = (sets: readonly NftSetContent[]): WantedTable["sets"] =>
-  new Map(sets.map(({ set, elements }) => [set.name, { set, elements: elementsByKey(elements) }]));
+  new Map(sets.map(({ set, elements, ...role }) => [set.name, { set, elements: elementsByKey(elements), ...role }]));

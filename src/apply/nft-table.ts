@@ -10,6 +10,7 @@ import {
   type NftSetContent,
   type NftTableContent,
 } from "../objects/nft.ts";
+import { epochSetOf, needsEpoch, nextEpoch } from "./nft-epoch.ts";
 import { type RefusedElement, refusedElements } from "./nft-refusal.ts";
 import { type HeldRule, heldRule, type KeyedRule, ruleKey, setsOf } from "./nft-rule-diff.ts";
 import {
@@ -22,7 +23,15 @@ import {
   nameOf,
   removalOf,
 } from "./nft-set-diff.ts";
-import { diffTable, emptyTable, type HeldTable, inStages, setContents, type WantedTable } from "./nft-table-diff.ts";
+import {
+  diffTable,
+  emptyTable,
+  type HeldTable,
+  inStages,
+  setContents,
+  type WantedSet,
+  type WantedTable,
+} from "./nft-table-diff.ts";
 
 /** What a call did. No writes: the kernel held it already. */
 export interface NftReport {
@@ -40,8 +49,6 @@ export interface NftSetPatch {
   /** Keys, as `elementKey` makes them. Those that are not there do not matter. */
   readonly remove?: readonly string[];
 }
-
-type WantedSet = { readonly set: NftSet; readonly elements: Elements };
 
 export interface NftTableOptions {
   readonly nft: Nft;
@@ -98,7 +105,7 @@ export class NftTableKeeper {
    * refers to. The next call reads the kernel and goes on.
    */
   apply(content: NftTableContent): NftReport {
-    const sets = new Map(content.sets.map((each) => [each.set.name, { set: each.set, elements: this.#indexed(each) }]));
+    const sets = new Map(content.sets.map((each) => [each.set.name, { ...each, elements: this.#indexed(each) }]));
     for (const name of this.#indexes.keys()) if (!sets.has(name)) this.#indexes.delete(name);
     this.#wanted = { ...wantedTable(content), sets };
     return this.#sync();
@@ -142,7 +149,8 @@ export class NftTableKeeper {
     // Shared by #held and #wanted, and changed before the kernel is.
     for (const { elements, remove, add } of changes) change(elements, remove, add);
     try {
-      return reportOf(operations, this.#commit(operations), false);
+      const transactions = this.#commit(operations, needsEpoch(changes));
+      return reportOf(operations, transactions, false);
     } catch (error) {
       if (isCode(error, "conflict")) return this.#sync();
       if (isRefusal(error)) {
@@ -168,7 +176,7 @@ export class NftTableKeeper {
       const { remove, add } = changeOf(patch, elements);
       if (remove.length === 0 && add.length === 0) continue;
       change(elements, remove, add);
-      sets.set(patch.set, { set: roomy(wanted.set, elements.size), elements });
+      sets.set(patch.set, { ...wanted, set: roomy(wanted.set, elements.size), elements });
     }
     this.#wanted = { ...before, sets };
     try {
@@ -233,11 +241,11 @@ export class NftTableKeeper {
     const read = this.#held === undefined;
     const claim = read ? this.#claim() : [];
     const held = this.#withHandles(this.#held ?? this.#read(), wanted);
-    this.#adoptSizes(held, wanted);
+    this.#adopt(held, wanted);
     const difference = diffTable(held, wanted);
     const operations = difference === "rebuild" ? this.#rebuild(wanted) : difference;
     this.#held = held;
-    const transactions = this.#commit(operations);
+    const transactions = this.#commit(operations, difference !== "rebuild");
     this.#held = settled(wanted, held, operations);
     return reportOf([...claim, ...operations], transactions + claim.length, read);
   }
@@ -288,24 +296,30 @@ export class NftTableKeeper {
 
   /** Handles of rules are learnt only from reading, and are needed only in chains that differ. */
   #withHandles(held: HeldTable, wanted: WantedTable): HeldTable {
-    const rules = new Map(held.rules);
-    for (const [chain, standing] of held.rules) {
-      if (standing.every(({ handle }) => handle !== undefined)) continue;
+    const unread = [...held.rules].filter(([chain, standing]) => {
+      if (standing.every(({ handle }) => handle !== undefined)) return false;
       const now = wanted.rules.get(chain) ?? [];
       const touched = standing.some(({ sets }) => sets.length > 0);
-      if (!touched && standing.length === now.length && standing.every(({ key }, at) => key === now[at]?.key)) continue;
-      const found = this.#nft.rules({ family: this.#family, table: this.#name, chain }).map(heldRule);
-      rules.set(chain, found);
-    }
-    return { ...held, rules };
+      return touched || standing.length !== now.length || !standing.every(({ key }, at) => key === now[at]?.key);
+    });
+    if (unread.length === 0) return held;
+    const at = { family: this.#family, table: this.#name };
+    const [[only = ""] = []] = unread;
+    const found = this.#nft.rules(unread.length === 1 ? { ...at, chain: only } : at);
+    const byChain = Map.groupBy(found, ({ chain }) => chain);
+    const read = unread.map(([chain]) => [chain, (byChain.get(chain) ?? []).map(heldRule)] as const);
+    return { ...held, rules: new Map([...held.rules, ...read]) };
   }
 
-  /** What has grown stays as large: to declare another size, set and rules would be made anew. */
-  #adoptSizes(held: HeldTable, wanted: WantedTable): void {
-    for (const [name, { set, elements }] of wanted.sets) {
-      const found = held.sets.get(name)?.set;
-      if (found === undefined || found.size === set.size || !isSameSet(found, set)) continue;
-      (wanted.sets as Map<string, WantedSet>).set(name, { set: { ...set, ...sizeOf(found) }, elements });
+  /** What is not the caller's to say: the epoch; and what has grown stays as large, for with another size it would be made anew. */
+  #adopt(held: HeldTable, wanted: WantedTable): void {
+    const sets = wanted.sets as Map<string, WantedSet>;
+    for (const [name, { set, elements, ...role }] of wanted.sets) {
+      const found = held.sets.get(name);
+      if (found === undefined || !isSameSet(found.set, set)) continue;
+      if (role.role === "epoch") sets.set(name, { set, elements: found.elements, ...role });
+      else if (found.set.size !== set.size)
+        sets.set(name, { set: { ...set, ...sizeOf(found.set) }, elements, ...role });
     }
   }
 
@@ -320,9 +334,17 @@ export class NftTableKeeper {
     ];
   }
 
-  /** On failure what the kernel holds counts as unknown. @returns how many transactions it took. */
-  #commit(operations: readonly NftOperation[]): number {
-    if (operations.length === 0) return 0;
+  /**
+   * On failure what the kernel holds counts as unknown.
+   * @param anew with a new epoch, where the table has one and keeps it.
+   * @returns how many transactions it took.
+   */
+  #commit(changes: readonly NftOperation[], anew: boolean): number {
+    if (changes.length === 0) return 0;
+    const set = anew && this.#wanted !== undefined ? epochSetOf(this.#wanted) : undefined;
+    const kept = set !== undefined && this.#held?.sets.get(set.set.name)?.elements === set.elements;
+    const epoch = set !== undefined && kept ? nextEpoch(set) : undefined;
+    const operations = epoch === undefined ? changes : [...changes, ...epoch.operations];
     if (this.#log.enabled("debug")) {
       for (const operation of operations) this.#log.debug("nf_tables", { operation: brief(operation) });
     }
@@ -333,6 +355,7 @@ export class NftTableKeeper {
     try {
       const transactions = this.#transact(operations, guard);
       this.#held = held;
+      if (set !== undefined && epoch !== undefined) change(set.elements, [...set.elements.values()], epoch.elements);
       return transactions;
     } catch (error) {
       if (isRefusal(error)) this.#refused = operations;

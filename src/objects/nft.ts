@@ -1,4 +1,4 @@
-import type { NftData } from "./nft-data.ts";
+import { hostData, type NftData } from "./nft-data.ts";
 import type { NftExpression, NftVerdict } from "./nft-expression.ts";
 
 /**
@@ -150,7 +150,26 @@ export interface NftTableContent {
 export interface NftSetContent {
   readonly set: NftSet;
   readonly elements: readonly NftElement[];
+  /** Absent: every change of its elements takes a new epoch. */
+  readonly role?: NftSetRole;
 }
+
+/**
+ * How whoever applies a table keeps packets from seeing half of a change: the kernel takes one lookup from before it and the next from
+ * behind it.
+ *
+ * "epoch": a map of one number (`epochElements`), another with every such change. The table's rules take it first and look at the end whether
+ * it still is.
+ * "rows": its elements stand each for itself, so what only adds, or only removes, takes no new epoch.
+ */
+export type NftSetRole = "epoch" | "rows";
+
+/** Key, of 32 bits, under which an epoch is found; the epoch is a key itself, and never this one nor 0. */
+export const epochKey = hostData(0xffff_ffff);
+export const epochElements = (epoch: number): readonly NftElement[] => [
+  { key: epochKey, data: hostData(epoch) },
+  { key: hostData(epoch), data: hostData(0) },
+];
 
 /** Identity of an element within its set. */
 export const elementKey = (element: NftElement): string =>

@@ -24,8 +24,8 @@ test("the page has the numbers", () => {
   expect(rows.get(String(labels.egressDecision))?.[0]).toContain("egress");
   expect(rows.get(String(labels.ingressDecision))?.[0]).toContain("ingress");
   expect(rows.get(String(labels.cut.word))?.[0]).toContain("cut");
-  for (const word of labels.reserved) expect(rows.get(String(word))?.[0]).toBe("0");
-  for (const mark of [marks.spoofed, marks.unknownPod, marks.unreadable, marks.cut])
+  expect(rows.get(String(labels.epoch))?.[0]).toContain("epoch");
+  for (const mark of [marks.spoofed, marks.unknownPod, marks.unreadable, marks.cut, marks.changed])
     expect(rows.has(`0x${mark.toString(16)}`)).toBe(true);
 });
 

@@ -43,6 +43,8 @@ export const marks = {
   unreadable: 0x8000_0003,
   /** Of a connection whose label says cut. */
   cut: 0x8000_0004,
+  /** Policy changed while the packet was being judged. */
+  changed: 0x8000_0005,
 } as const;
 
 /** 128 conntrack label bits, as 32-bit words in host order: what conntrack's events tell of a connection's decisions. */
@@ -53,8 +55,8 @@ export const labels = {
   ingressDecision: 1,
   /** Set by the agent, with established connections rechecked: no decision would let it begin any more. Bit 64 of the label. */
   cut: { word: 2, bit: 1 },
-  /** Stay 0: the rest of word 2, and word 3. */
-  reserved: [3],
+  /** Word 3: the epoch of policy's tables in which the two were taken (docs/design/policy.md). Of no use to anybody else. */
+  epoch: 3,
 } as const;
 
 /** nflog: where denied packets are reported, and how many bytes of each: IPv6 with a few extension headers and TCP's. */

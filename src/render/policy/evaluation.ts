@@ -1,7 +1,7 @@
 import type { Family } from "../../base/address.ts";
 import type { Direction } from "../../model/policy.ts";
 import { outsideClass, ownNodeClass } from "../../model/policy-state.ts";
-import type { NftChain, NftRule } from "../../objects/nft.ts";
+import { epochKey, type NftChain, type NftRule } from "../../objects/nft.ts";
 import { zeroData } from "../../objects/nft-data.ts";
 import type { NftExpression } from "../../objects/nft-expression.ts";
 import { labels } from "../hooks.ts";
@@ -14,9 +14,7 @@ import {
   type Path,
   type PeerKind,
   setNames,
-  unknownChain,
   unknownClass,
-  unknownGroup,
 } from "./names.ts";
 import {
   addressRegister,
@@ -55,21 +53,15 @@ export const chainOf = (name: string, comment: string, rules: readonly RuleLine[
 /**
  * First what most packets meet, a named port between endpoints; then by what is known of the peer. A packet whose first four bytes of transport
  * header are missing has no port to be judged by.
- * @param closed pods without a row are cut off.
  */
-export function dispatch(direction: Direction, family: Family, path: Path, closed: boolean): ChainOfRules {
+export function dispatch(direction: Direction, family: Family, path: Path): ChainOfRules {
   const name = dispatchChain(direction, family, path);
   const peer = peerEnd[direction];
-  const own = ownEnd[direction];
   const readable = loadDestinationPort(addressRegister);
   const other = path === "forward" ? "network" : "own_node";
-  const rules: RuleLine[] = [["class, named port", ...judgement(direction, family, "endpoint").classNamed]];
-  if (closed) {
-    const unknown = is(groupRegister[direction], unknownGroup);
-    rules.push([`no row for the ${own}`, ...rowOf(family, own), unknown, go("goto", unknownChain(own))]);
-  }
   return chainOf(name, `${direction} policy: by the ${peer}`, [
-    ...rules,
+    ["the epoch, once", ...takeEpoch],
+    ["class, named port", ...judgement(direction, family, "endpoint").classNamed],
     [
       `the ${peer} has a row`,
       readable,
@@ -168,6 +160,16 @@ function judgement(
     anyAnything: rule("anything", "none"),
   };
 }
+
+/** Label bits are only ever added, so a second number would mix with the first. */
+const takeEpoch: readonly NftExpression[] = [
+  { type: "ct", key: "label", to: 0 },
+  is(labels.epoch, 0),
+  { type: "immediate", to: 0, value: epochKey },
+  { type: "immediate", to: labelRegister, value: zeroData(16) },
+  lookup(setNames.epoch, 0, labelRegister + labels.epoch),
+  { type: "ct.set", key: "label", from: labelRegister },
+];
 
 export const rowOf = (family: Family, end: End): NftExpression[] => [
   loadAddress(family, end),

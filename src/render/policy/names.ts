@@ -11,12 +11,11 @@ export const setNames = {
   icmp: "icmp",
   decisions: "decisions",
   verdicts: "verdicts",
+  epoch: "epoch",
 } as const;
 
-/** What `addresses` gives for an address without a row. Class and group numbers have 31 bits. */
+/** What `addresses` gives for an address without a row. Class numbers have 31 bits. */
 export const unknownClass = 0xffff_ffff;
-/** The groups of an address without a row, where pods without one are cut off: so that somebody looks where the packet came from. */
-export const unknownGroup = 0xffff_ffff;
 
 /**
  * In a row of `addresses`, by direction: the group has rows for whole protocols, wide ranges of ports or ICMP types. Most have none, and need
@@ -36,13 +35,18 @@ export type PeerKind =
 /** Which packets: those that go through the node, and those for the node itself. */
 export type Path = "forward" | "input";
 
+/** Where the source is judged, and perhaps the destination; and where the destination alone is. */
+export const sentChain = (family: Family, path: Path): string => `${path}${family}_sent`;
+export const receivedChain = (family: Family): string => `forward${family}_received`;
+export const bothChain = (family: Family): string => `forward${family}_both`;
+/** Behind all judgement: accepts what was judged in one epoch. */
+export const settledChain = "settled";
 /** Judges the end that is an endpoint; returns when it allows. */
 export const dispatchChain = (direction: Direction, family: Family, path: Path): string =>
   path === "forward" ? `${direction}${family}` : `${direction}${family}_input`;
 export const evaluationChain = (direction: Direction, family: Family, peer: PeerKind): string =>
   `${direction}${family}_${peer}`;
 export const familyChain = (family: Family, path: Path): string => `${path}${family}`;
-/** An address without a row: somebody of outside, or a pod that policy does not know? */
-export const unknownChain = (end: "source" | "destination"): string => `unknown_${end}`;
 /** These end in a drop. */
-export const denyChain = (reason: Direction | "spoofed" | "unknown" | "unreadable" | "cut"): string => `deny_${reason}`;
+export const denyChain = (reason: Direction | "spoofed" | "unknown" | "unreadable" | "cut" | "changed"): string =>
+  `deny_${reason}`;

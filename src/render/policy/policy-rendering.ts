@@ -1,12 +1,12 @@
 import { type Address, type Family, familyOf } from "../../base/address.ts";
 import type { AddressRow, NetworkRow, PolicyChange, PolicyState, PortRow } from "../../model/policy-state.ts";
-import { elementKey, type NftElement, type NftTableContent } from "../../objects/nft.ts";
+import { elementKey, epochElements, type NftElement, type NftTableContent } from "../../objects/nft.ts";
 import { hostData } from "../../objects/nft-data.ts";
 import { twillTable } from "../masquerade.ts";
 import { HintBook } from "./hint-book.ts";
 import { setNames } from "./names.ts";
 import type { PolicyOptions } from "./options.ts";
-import { closedInterfaces, policyProgram } from "./program.ts";
+import { policyProgram } from "./program.ts";
 import {
   addressElement,
   decisionElement,
@@ -19,7 +19,7 @@ import {
   selfKey,
   verdictElement,
 } from "./rows.ts";
-import { policySets, sized } from "./sets.ts";
+import { policySets, roleOf, sized } from "./sets.ts";
 
 /** Elements of one set that are other than before. Every set at most once in a change. */
 export interface SetChange {
@@ -59,7 +59,7 @@ export class PolicyRendering {
       rules: program.flatMap(({ rules }) => rules),
       sets: policySets.map((set) => {
         const all = [...this.#constant(set.name), ...(elements.get(set.name) ?? [])];
-        return { set: sized(set, all.length), elements: all };
+        return { set: sized(set, all.length), elements: all, ...roleOf(set.name) };
       }),
     };
   }
@@ -133,10 +133,10 @@ export class PolicyRendering {
   /** The elements that stand for all others. */
   #constant(set: string): NftElement[] {
     const families: readonly Family[] = [4, 6];
-    if (families.some((family) => set === setNames.addresses[family])) {
-      return [noAddress(closedInterfaces(this.#options) !== undefined)];
-    }
+    if (families.some((family) => set === setNames.addresses[family])) return [noAddress];
     if (families.some((family) => set === setNames.networks[family])) return [{ key: "", data: hostData(0) }];
+    // Whoever applies it goes on from what the kernel holds.
+    if (set === setNames.epoch) return [...epochElements(1)];
     const ports: readonly string[] = [setNames.ports, setNames.portRanges, setNames.icmp];
     return ports.includes(set) ? [noPort] : [];
   }

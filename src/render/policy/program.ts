@@ -3,12 +3,24 @@ import { type Direction, neighbourDiscovery } from "../../model/policy.ts";
 import { byteData, hostData } from "../../objects/nft-data.ts";
 import { ctState, ctStatus, type NftExpression } from "../../objects/nft-expression.ts";
 import { labels, logGroup, marks, priorities } from "../hooks.ts";
-import { type ChainOfRules, chainOf, dispatch, evaluation, rowOf } from "./evaluation.ts";
-import { denyChain, dispatchChain, familyChain, type Path, setNames, unknownChain } from "./names.ts";
+import { type ChainOfRules, chainOf, dispatch, evaluation, type RuleLine, rowOf } from "./evaluation.ts";
+import {
+  bothChain,
+  denyChain,
+  dispatchChain,
+  familyChain,
+  type Path,
+  receivedChain,
+  sentChain,
+  setNames,
+  settledChain,
+  unknownClass,
+} from "./names.ts";
 import type { PolicyOptions } from "./options.ts";
 import {
   accept,
   addressRegister,
+  type End,
   go,
   groupRegister,
   hasBits,
@@ -18,8 +30,10 @@ import {
   isFamily,
   loadAddress,
   loadProtocol,
+  lookup,
   onInterface,
   ownEnd,
+  rowRegister,
 } from "./registers.ts";
 
 const families: readonly Family[] = [4, 6];
@@ -35,13 +49,13 @@ const families: readonly Family[] = [4, 6];
  */
 export function policyProgram(options: PolicyOptions): ChainOfRules[] {
   const evaluations = families.flatMap((family) => [
-    dispatch("egress", family, "forward", closedInterfaces(options) !== undefined),
-    dispatch("egress", family, "input", closedInterfaces(options) !== undefined),
-    dispatch("ingress", family, "forward", closedInterfaces(options) !== undefined),
+    dispatch("egress", family, "forward"),
+    dispatch("egress", family, "input"),
+    dispatch("ingress", family, "forward"),
     ...(["endpoint", "network", "own_node"] as const).map((peer) => evaluation("egress", family, peer)),
     ...(["endpoint", "network"] as const).map((peer) => evaluation("ingress", family, peer)),
   ]);
-  const paths = (["forward", "input"] as const).flatMap((path) => families.map((family) => familyPath(family, path)));
+  const paths = families.flatMap((family) => familyPaths(family, options));
   return [
     ...(options.podInterfaces === undefined
       ? []
@@ -49,8 +63,8 @@ export function policyProgram(options: PolicyOptions): ChainOfRules[] {
     base("policy", "forward", options),
     base("policy_node", "input", options),
     ...paths,
+    settled(),
     ...evaluations,
-    ...unknownPods(closedInterfaces(options)),
     ...denials(options),
   ];
 }
@@ -103,38 +117,87 @@ const neighbours: readonly NftExpression[] = [
   },
 ];
 
-function familyPath(family: Family, path: Path): ChainOfRules {
-  const judged = (direction: Direction): NftExpression[] => [
+/**
+ * nf_tables changes all that is in a transaction at once, but a packet makes many lookups: some before, some behind, and what comes of that
+ * may be what neither policy says. So whoever is judged notes the epoch in the connection's label first (`dispatch`), and looks at the end
+ * whether it still is. Who is judged at neither end was not so in one epoch, or at least the source was looked at on both sides of the
+ * destination: what has changed in between shows.
+ */
+function familyPaths(family: Family, options: PolicyOptions): ChainOfRules[] {
+  const judged = (direction: Direction, ...then: NftExpression[]): NftExpression[] => [
     ...rowOf(family, ownEnd[direction]),
     is(groupRegister[direction], 0, "neq"),
-    go("jump", dispatchChain(direction, family, path)),
+    ...then,
   ];
-  const itself: NftExpression[] = [
+  const judge = (direction: Direction, path: Path) => go("jump", dispatchChain(direction, family, path));
+  const closed = closedInterfaces(options);
+  const unknown = (end: End): RuleLine[] =>
+    closed === undefined
+      ? []
+      : [
+          [
+            `the ${end} is a pod that policy does not know`,
+            ...rowOf(family, end),
+            is(rowRegister, unknownClass),
+            ...onInterface(end === "source" ? "iifname" : "oifname", closed),
+            go("goto", denyChain("unknown")),
+          ],
+        ];
+  const itself: RuleLine = [
+    "a pod to itself",
     loadAddress(family, "source", addressRegister),
     loadAddress(family, "destination", addressRegister + (family === 4 ? 1 : 4)),
     { type: "lookup", set: setNames.selves[family], from: addressRegister },
     accept,
   ];
-  const through = path === "forward";
-  return chainOf(familyChain(family, path), through ? `IPv${family} through this node` : `IPv${family} to this node`, [
-    ...(family === 6 ? [["neighbour discovery, which no router passes on", ...neighbours, accept] as const] : []),
-    ...(through ? [["a pod to itself", ...itself] as const] : []),
-    ["the source is judged", ...judged("egress")],
-    ...(through ? [["the destination is judged", ...judged("ingress")] as const] : []),
-  ]);
+  const first: RuleLine[] =
+    family === 6 ? [["neighbour discovery, which no router passes on", ...neighbours, accept]] : [];
+  const settle: RuleLine = ["was it one epoch?", go("goto", settledChain)];
+  return [
+    chainOf(familyChain(family, "forward"), `IPv${family} through this node`, [
+      ...first,
+      ["the source is judged", ...judged("egress", go("goto", sentChain(family, "forward")))],
+      ...unknown("source"),
+      ["the destination is judged", ...judged("ingress", go("goto", receivedChain(family)))],
+      ...unknown("destination"),
+      ["the source is judged now", ...judged("egress", go("goto", denyChain("changed")))],
+    ]),
+    chainOf(sentChain(family, "forward"), `IPv${family} through this node, of a judged source`, [
+      itself,
+      ["source", judge("egress", "forward")],
+      ["the destination is judged, too", ...judged("ingress", go("goto", bothChain(family)))],
+      ...unknown("destination"),
+      settle,
+    ]),
+    chainOf(bothChain(family), `IPv${family} through this node, judged at both ends`, [
+      ["destination", judge("ingress", "forward")],
+      settle,
+    ]),
+    chainOf(receivedChain(family), `IPv${family} through this node, to a judged destination`, [
+      itself,
+      ["destination", judge("ingress", "forward")],
+      ["the source is judged now", ...judged("egress", go("goto", denyChain("changed")))],
+      settle,
+    ]),
+    chainOf(familyChain(family, "input"), `IPv${family} to this node`, [
+      ...first,
+      ["the source is judged", ...judged("egress", go("goto", sentChain(family, "input")))],
+      ...unknown("source"),
+    ]),
+    chainOf(sentChain(family, "input"), `IPv${family} to this node, of a judged source`, [
+      ["source", judge("egress", "input")],
+      settle,
+    ]),
+  ];
 }
 
-function unknownPods(podInterfaces: string | undefined): ChainOfRules[] {
-  if (podInterfaces === undefined) return [];
-  return (["source", "destination"] as const).map((end) =>
-    chainOf(unknownChain(end), `the ${end} has no row`, [
-      [
-        "and is a pod of ours: cut off",
-        ...onInterface(end === "source" ? "iifname" : "oifname", podInterfaces),
-        go("goto", denyChain("unknown")),
-      ],
-    ]),
-  );
+/** What no connection is made of, invalid or untracked, has no label to compare. */
+function settled(): ChainOfRules {
+  const label: NftExpression = { type: "ct", key: "label", to: 0 };
+  return chainOf(settledChain, "judged and allowed", [
+    ["in one epoch", label, lookup(setNames.epoch, labels.epoch, 0), accept],
+    ["policy changed meanwhile", label, go("goto", denyChain("changed"))],
+  ]);
 }
 
 /**
@@ -218,6 +281,7 @@ function denials(options: PolicyOptions): ChainOfRules[] {
           chain("unknown", "a pod that policy does not know", rejects, ["mark", ...mark(marks.unknownPod)]),
         ]),
     chain("unreadable", "no transport header, or no decision", false, ["mark", ...mark(marks.unreadable)]),
+    chain("changed", "policy changed meanwhile", false, ["mark", ...mark(marks.changed)]),
     ...(options.established === "recheck"
       ? [chain("cut", "a connection that would no longer be allowed", rejects, ["mark", ...mark(marks.cut)])]
       : []),

@@ -15,7 +15,7 @@ import {
 import type { NftElement } from "../../objects/nft.ts";
 import { addressData, byteData, concatenated, hostData, type NftData, portData } from "../../objects/nft-data.ts";
 import { intervalElements } from "../../objects/nft-interval.ts";
-import { denyChain, setNames, unknownClass, unknownGroup } from "./names.ts";
+import { denyChain, setNames, unknownClass } from "./names.ts";
 import { reasonText } from "./reason-text.ts";
 
 /** Rows of PolicyState as elements of the maps (sets.ts). */
@@ -26,18 +26,16 @@ export const addressElement = (address: Address, row: AddressRow, of: number): N
   data: rowData(row, of),
 });
 
-const rowData = (row: AddressRow, of: number): NftData =>
-  (hostData(row.class) + hostData(of) + hostData(row.ingress) + hostData(row.egress)) as NftData;
+function rowData(row: AddressRow, of: number): NftData {
+  return (hostData(row.class) + hostData(of) + hostData(row.ingress) + hostData(row.egress)) as NftData;
+}
 const zero = hostData(0);
 
 /** A number behind a word of nothing (registers.ts). */
 const second = (value: number): NftData => (zero + hostData(value)) as NftData;
 
-/** What stands for every address without a row. @param closed pods' interfaces are looked at for such addresses. */
-export function noAddress(closed: boolean): NftElement {
-  const group = closed ? unknownGroup : 0;
-  return { key: "", data: rowData({ class: unknownClass, ingress: group, egress: group }, 0) };
-}
+/** What stands for every address without a row. */
+export const noAddress: NftElement = { key: "", data: rowData({ class: unknownClass, ingress: 0, egress: 0 }, 0) };
 
 /** Both ends of a pod's packet to itself; needed only where there is something to decide. */
 export function selfKey(address: Address): NftData {

@@ -1,5 +1,5 @@
 import type { Family } from "../../base/address.ts";
-import type { NftMapData, NftSet, NftType } from "../../objects/nft.ts";
+import type { NftMapData, NftSet, NftSetRole, NftType } from "../../objects/nft.ts";
 import { twillTable } from "../masquerade.ts";
 import { setNames } from "./names.ts";
 
@@ -56,7 +56,12 @@ export const policySets: readonly NftSet[] = [
     counter: true,
     comment: "decision: what to do, and how often it was done",
   }),
+  define(setNames.epoch, ["mark"], 4, { data: number, comment: "another number with every change of policy" }),
 ];
+
+const rows: readonly string[] = [...Object.values(setNames.addresses), ...Object.values(setNames.selves)];
+export const roleOf = (name: string): { readonly role?: NftSetRole } =>
+  name === setNames.epoch ? { role: "epoch" } : rows.includes(name) ? { role: "rows" } : {};
 
 /** With room: the set is made anew when it is full. Not for ranges, which have no size to gain by, nor for `verdicts`. */
 export const sized = (set: NftSet, count: number): NftSet =>

@@ -1,0 +1,124 @@
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { type Address, parseAddress } from "../../src/base/address.ts";
+import type { PolicyState } from "../../src/model/policy-state.ts";
+import { BareCluster } from "../conformance/rig/bare-cluster.ts";
+import { Enforcer, routed } from "./enforcer.fixture.ts";
+import { stateOf } from "./policy-state.fixture.ts";
+import { Wire } from "./wire.fixture.ts";
+
+setDefaultTimeout(120_000);
+
+const [a, b] = ["10.244.1.2", "10.244.1.3"].map(parseAddress) as [Address, Address];
+const [denied, allowed] = [7777, 7778];
+/** So many updates, at least: thousands on demand. */
+const wanted = Number(process.env.TWILL_LOOSENING_UPDATES ?? 60);
+
+let cluster: BareCluster;
+let enforcer: Enforcer;
+let wire: Wire;
+beforeAll(() => {
+  cluster = new BareCluster(2);
+  const [node] = cluster.nodes;
+  if (node === undefined) throw new Error("no node");
+  enforcer = new Enforcer(node.nft);
+  wire = new Wire();
+});
+afterEach(() => enforcer.off());
+afterAll(() => {
+  wire.close();
+  cluster.close();
+});
+
+/**
+ * Goes through the states again and again while another process sends: to one port what none of them allows, to another what all do.
+ * @returns how many of either arrived, and how many were sent of what is allowed.
+ */
+async function probe(states: readonly PolicyState[]) {
+  cluster.forgetConnections();
+  const [bad, good] = [wire.udp(cluster.owner(b), b, denied), wire.udp(cluster.owner(b), b, allowed)];
+  const [first] = states;
+  if (first === undefined) throw new Error("no states");
+  enforcer.enforce(first, routed);
+  const program = [process.execPath, join(import.meta.dir, "sender-program.ts"), b, String(denied), String(allowed)];
+  const sender = cluster.owner(a).enter(() => Bun.spawn(program, { stdin: "pipe", stdout: "pipe", stderr: "inherit" }));
+  const arrived = { denied: 0, allowed: 0 };
+  const drain = (): void => {
+    while (wire.receive(bad) > 0) arrived.denied++;
+    while (wire.receive(good) > 0) arrived.allowed++;
+  };
+  while (arrived.allowed === 0) {
+    drain();
+    await Bun.sleep(5);
+  }
+  let updates = 0;
+  while (updates < wanted) {
+    for (const state of states) {
+      enforcer.enforce(state, routed);
+      updates++;
+    }
+    drain();
+    await Bun.sleep(0);
+  }
+  sender.stdin.end();
+  const sent = Number(await new Response(sender.stdout).text());
+  for (const until = Date.now() + 2000; Date.now() < until && arrived.allowed < sent; drain()) Bun.sleepSync(2);
+  return { ...arrived, sent };
+}
+
+const table = (
+  row: { readonly a: readonly [number, number, number]; readonly b: readonly [number, number, number] },
+  rest: Omit<Parameters<typeof stateOf>[0], "addresses">,
+): PolicyState => stateOf({ addresses: { [a]: row.a, [b]: row.b }, ...rest });
+
+test("no packet finds a gap while policies, classes, groups, ports and networks change", async () => {
+  const port = (group: number, of = 1) => [group, 17, allowed, allowed, of] as const;
+  const states = [
+    // By class and port.
+    table(
+      { a: [1, 0, 20], b: [2, 0, 0] },
+      {
+        ports: [port(20)],
+        decisions: { "20/0/0/0": "deny", "20/2/17/1": "allow" },
+      },
+    ),
+    // By any class; ingress instead of egress, by another group.
+    table(
+      { a: [3, 0, 0], b: [2, 21, 0] },
+      {
+        ports: [port(21)],
+        decisions: { "21/0/0/0": "deny", "21/0/17/1": "allow" },
+      },
+    ),
+    // Both; networks come and go.
+    table(
+      { a: [1, 0, 20], b: [4, 22, 0] },
+      {
+        networks: [["10.0.0.0", "10.255.255.255", 9]],
+        ports: [port(20), port(22), [22, 17, 100, 4000, 2]],
+        decisions: {
+          "20/0/0/0": "deny",
+          "20/4/17/1": "allow",
+          "22/0/0/0": "deny",
+          "22/1/17/1": "allow",
+          "22/0/17/2": "allow",
+        },
+      },
+    ),
+    // Everything of the class but the one port.
+    table(
+      { a: [1, 0, 23], b: [5, 0, 0] },
+      {
+        networks: [
+          ["10.0.0.0", "10.244.0.255", 9],
+          ["10.244.2.0", "10.255.255.255", 9],
+        ],
+        ports: [[23, 17, denied, denied, 1]],
+        decisions: { "23/0/0/0": "deny", "23/5/0/0": "allow", "23/5/17/1": "deny" },
+      },
+    ),
+  ];
+  const { denied: leaked, allowed: passed, sent } = await probe(states);
+  expect(leaked).toBe(0);
+  expect(passed).toBe(sent);
+});
