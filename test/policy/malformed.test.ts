@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
-import { describeError } from "../../src/base/errors.ts";
+import { describeError, isCode } from "../../src/base/errors.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { Evaluator } from "../../src/compile/policy/evaluate.ts";
 import { storeName } from "../../src/intent/kubernetes/api-object.ts";
 import { UnreadablePolicy } from "../../src/intent/kubernetes/broken-policy.ts";
+import { readManifests, type WrittenObject } from "../../src/intent/kubernetes/manifest.ts";
 import type { PolicyBook } from "../../src/intent/kubernetes/policy-book.ts";
 import { decodePolicy, type StoredPolicy } from "../../src/intent/kubernetes/stored-object.ts";
 import { policyName } from "../../src/model/policy.ts";
@@ -69,6 +70,7 @@ function judge({ cluster, book, evaluator, lastGood, flows, policy, text }: Give
   const { kind } = policy;
   const stored = storeName(policy.metadata);
   const read = decode(kind, text, stored);
+  if (text.length % 3 === 0) checkFile(text);
   if (read instanceof UnreadablePolicy) {
     seen.refused++;
     keepsLastGood(lastGood, kind, stored, read);
@@ -111,6 +113,22 @@ function decode(kind: PolicyObject["kind"], text: string, stored: string): Store
     expect([...(instead.ingress ?? []), ...(instead.egress ?? [])]).toEqual([]);
     expect(instead.ingress !== undefined || instead.egress !== undefined).toBe(true);
     return error;
+  }
+}
+
+/** In a file it is refused in words, or what is kept of it is read again as it was. */
+function checkFile(text: string): void {
+  let written: readonly WrittenObject[];
+  try {
+    written = readManifests([{ source: "policy.json", text }], "default");
+  } catch (error) {
+    expect(isCode(error, "invalid")).toBe(true);
+    return;
+  }
+  for (const { read, value, stored } of written) {
+    if (!("policy" in read)) continue;
+    const kept = decodePolicy(read.kind, new TextEncoder().encode(JSON.stringify(value)), stored);
+    expect(kept.policy).toEqual(read.policy);
   }
 }
 
