@@ -1,6 +1,6 @@
 import type { Decision } from "../../model/policy-state.ts";
 import type { FactKey } from "./fact.ts";
-import type { Program, Step, StepPorts } from "./program.ts";
+import type { Program, Step, StepPeer, StepPorts } from "./program.ts";
 import { both, either, maybe, no, not, type Truth, yes } from "./truth.ts";
 
 /** What the peer is: facts that are otherwise for it than for class 0. */
@@ -30,16 +30,22 @@ export function decideOne({ steps, direction }: Program, facts: Facts, point: Po
   }
 }
 
-export function stepMatches(
-  { peer, outside, traffic, notTraffic, uncertain }: Step,
-  facts: Facts,
-  point: Point,
-): Truth {
-  const of = peer === undefined ? yes : (facts.get(peer) ?? outside ?? no);
+export function stepMatches({ peers, traffic, notTraffic, uncertain }: Step, facts: Facts, point: Point): Truth {
+  const of = peers === undefined ? yes : anyOf(peers, facts);
   if (of === no) return no;
   const ports = traffic === undefined ? yes : anyMatches(traffic, facts, point);
   const others = notTraffic === undefined ? yes : not(anyMatches(notTraffic, facts, point));
   return both(both(of, both(ports, others)), uncertain ? maybe : yes);
+}
+
+function anyOf(peers: readonly StepPeer[], facts: Facts): Truth {
+  let found: Truth = no;
+  for (const { fact, outside, unless } of peers) {
+    const excepted = unless === undefined ? no : (facts.get(unless) ?? no);
+    found = either(found, both(facts.get(fact) ?? outside, not(excepted)));
+    if (found === yes) return yes;
+  }
+  return found;
 }
 
 function anyMatches(matches: readonly StepPorts[], facts: Facts, point: Point): Truth {

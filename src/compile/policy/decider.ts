@@ -28,12 +28,14 @@ export class Decider {
       return found.map(({ index }) => index);
     });
     const always: number[] = [];
-    program.steps.forEach(({ peer, outside = no }, place) => {
-      if (peer === undefined || outside !== no) always.push(place);
+    program.steps.forEach(({ peers }, place) => {
+      if (peers === undefined || peers.some(({ outside }) => outside !== no)) always.push(place);
       else {
-        const places = this.#byFact.get(peer);
-        if (places === undefined) this.#byFact.set(peer, [place]);
-        else places.push(place);
+        for (const { fact } of peers) {
+          const places = this.#byFact.get(fact);
+          if (places === undefined) this.#byFact.set(fact, [place]);
+          else if (places.at(-1) !== place) places.push(place);
+        }
       }
     });
     this.#always = always;

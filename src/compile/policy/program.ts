@@ -14,6 +14,7 @@ import {
 import type { DecisionReason } from "../../model/policy-state.ts";
 import { type EndpointClaim, leafHolds, type Place } from "./claim.ts";
 import { type Fact, type FactKey, factKey, outsideTruth } from "./fact.ts";
+import { peerTerms } from "./peer-terms.ts";
 import { type PortMatch, type PortNames, portMatches } from "./port-match.ts";
 import { maybe, no, type Truth, truthOfPeer, yes } from "./truth.ts";
 
@@ -32,9 +33,8 @@ export interface Program {
 }
 
 export interface Step {
-  readonly peer?: FactKey;
-  /** Whether `peer` holds for class 0. */
-  readonly outside?: Truth;
+  /** Any of them; absent: anybody. */
+  readonly peers?: readonly StepPeer[];
   /** Any of them; absent: all. */
   readonly traffic?: readonly StepPorts[];
   /** None of them. */
@@ -45,6 +45,14 @@ export interface Step {
   readonly reason: DecisionReason;
   /** Where "pass" goes on: the first step of the next tier. */
   readonly next: number;
+}
+
+export interface StepPeer {
+  readonly fact: FactKey;
+  /** Whether it holds for class 0. */
+  readonly outside: Truth;
+  /** Not where this fact holds; for class 0 it never does. */
+  readonly unless?: FactKey;
 }
 
 export interface StepPorts extends Omit<PortMatch, "namedPort"> {
@@ -158,8 +166,8 @@ class ProgramBuilder {
       return;
     }
     if (policy.allowsOwnNode && this.#direction === "egress") {
-      const peer = this.#use({ ownNode: true });
-      this.#add({ peer, uncertain: false, action: "allow", reason: { by: "own-node", policy: by } });
+      const peers = [{ fact: this.#use({ ownNode: true }), outside: no } as const];
+      this.#add({ peers, uncertain: false, action: "allow", reason: { by: "own-node", policy: by } });
     }
     policy[this.#direction]?.forEach((rule, index) => {
       this.#rule(policy, rule, index);
@@ -175,13 +183,21 @@ class ProgramBuilder {
     const traffic = this.#ports(rule.traffic);
     const notTraffic = this.#ports(rule.notTraffic);
     this.#add({
-      ...(peer === undefined ? {} : { peer: this.#use({ peer }), outside: outsideTruth({ peer }) }),
+      ...(peer === undefined ? {} : { peers: this.#peers(peer) }),
       ...(traffic.matches === undefined ? {} : { traffic: traffic.matches }),
       ...(notTraffic.matches === undefined ? {} : { notTraffic: notTraffic.matches }),
       uncertain: ownSide === maybe || asksSourcePort(rule) || traffic.uncertain || notTraffic.uncertain,
       action: rule.action,
       reason: { by: "rule", policy: policy.id, rule: index },
     });
+  }
+
+  #peers(peer: PeerMatch): readonly StepPeer[] {
+    return peerTerms(peer).map(({ match, except }) => ({
+      fact: this.#use({ peer: match }),
+      outside: outsideTruth({ peer: match }),
+      ...(except === undefined ? {} : { unless: this.#use({ peer: except }) }),
+    }));
   }
 
   #ownSide(own: PeerMatch): Truth {
