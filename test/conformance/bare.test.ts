@@ -1,13 +1,24 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { bareCluster } from "./bare.ts";
 import { casesOf } from "./cases/all.ts";
-import { runCase } from "./run.ts";
+import { runCase, whole } from "./run.ts";
+import { throughServices } from "./services.ts";
 
 let cluster: ReturnType<typeof bareCluster>;
 beforeAll(() => {
   cluster = bareCluster();
 }, 60_000);
 afterAll(() => cluster.close());
+
+/** Every case here would be the same work twice: what Services add does not depend on the case. */
+test("a sample of the matrix through Service addresses", async () => {
+  const services = throughServices(cluster);
+  const sample = casesOf(services).filter((_, index) => whole || index % 8 === 4);
+  const wrong: string[] = [];
+  for (const one of sample) wrong.push(...[(await runCase(services, one)) ?? []].flat());
+  console.log(`${sample.length} cases`);
+  expect(wrong).toEqual([]);
+}, 600_000);
 
 test("the matrix on bare namespaces", async () => {
   const cases = casesOf(cluster);

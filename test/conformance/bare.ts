@@ -12,6 +12,7 @@ import { allPods, servedPorts } from "./probe.ts";
 import { BareCluster } from "./rig/bare-cluster.ts";
 import * as plan from "./rig/plan.ts";
 import { type ProbePlace, Prober } from "./rig/prober.ts";
+import { serviceAddresses, serviceOf } from "./services.ts";
 import { containerPorts, podLabels, standardNamespaces } from "./standard.ts";
 
 /** An address of the machine that is no part of the cluster. */
@@ -88,6 +89,10 @@ function placesOf(rig: BareCluster, pods: ReadonlyMap<string, PodObject>): Map<s
   }
   for (const { name, number, netns } of rig.nodes)
     places.set(name, { netns: netns.fd, addresses: plan.underlay(number) });
+  // Answers come from whom the Service stands for; sockets ask for the Service's address, in nobody's namespace.
+  for (const name of pods.keys()) {
+    places.set(serviceOf(name), { netns: rig.outside.fd, addresses: serviceAddresses(name) });
+  }
   places.set("outside", { netns: rig.outside.fd, addresses: outsideAddresses });
   return places;
 }

@@ -288,10 +288,10 @@ export const mutations: readonly Mutation[] = [
     "true",
   ),
   compile(
-    "fact",
-    "a port of that name must be that port",
-    "one.name === portName && one.protocol === protocol && one.port === port",
-    "one.name === portName",
+    "trait-keeper",
+    "a port of that name must be of that protocol",
+    "`${protocol}/${port}`",
+    "`${protocol > 0}/${port}`",
   ),
   compile("fact", "only the own node is the own node", '"own" in claim && claim.own)', '"own" in claim)'),
   compile(
