@@ -288,12 +288,17 @@ export const mutations: readonly Mutation[] = [
     "true",
   ),
   compile(
-    "trait-keeper",
-    "a port of that name must be of that protocol",
-    "`${protocol}/${port}`",
-    "`${protocol > 0}/${port}`",
+    "facts-in-use",
+    "a port of that name must be that port",
+    "const { name, protocol, port } = condition.port;",
+    "const { name, protocol } = condition.port;\n    const port = 0;",
   ),
-  compile("fact", "only the own node is the own node", '"own" in claim && claim.own)', '"own" in claim)'),
+  compile(
+    "trait-keeper",
+    "only the own node is the own node",
+    "if (claim.own) give(party, this.#facts.ownNode);",
+    "give(party, this.#facts.ownNode);",
+  ),
   compile(
     "classes",
     "what is excepted is not inside",
@@ -387,11 +392,11 @@ export const mutations: readonly Mutation[] = [
   ),
   render(
     "program",
-    "the destination is judged after the source",
-    '...(through ? [["the destination is judged", ...judged("ingress")] as const] : []),',
+    "the destination is judged",
+    '["the destination is judged", ...judged("ingress", go("goto", receivedChain(family)))],',
     "",
   ),
-  render("program", "the source is judged", '["the source is judged", ...judged("egress")],', ""),
+  render("program", "the source is judged", '["source", judge("egress", "forward")],', ""),
   render(
     "policy-rendering",
     "a port's row that goes is taken out",
