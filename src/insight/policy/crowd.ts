@@ -56,8 +56,9 @@ export class Crowds {
     if (everyNode && outside[0] === everyoneOutside && (all.nodes.length > 0 || crowd.pods.length > 0)) {
       const missing = difference(all.pods, crowd.pods);
       if (missing.length === 0) return ["anyone"];
-      if (crowd.pods.length >= missing.length)
-        return [`anyone but ${this.#podPhrases(missing, all.pods).join(", ").replaceAll("every pod", "pods")}`];
+      const [but, named] = [missing, crowd.pods].map((pods) => this.#podPhrases(pods, all.pods));
+      if (but !== undefined && but.length <= (named?.length ?? 0))
+        return [`anyone but ${but.join(", ").replaceAll("every pod", "pods")}`];
     }
     return [...this.#podPhrases(crowd.pods, all.pods), ...others];
   }

@@ -134,7 +134,7 @@ test("rules behind others that say all of it, or its opposite", () => {
 test("DNS cut off by a policy that denies all egress", () => {
   const deny = named("deny", { egress: [] });
   expect(said(lint(deny))).toEqual([
-    "warning cuts-dns NetworkPolicy shop/deny: shop/web, shop/db cannot ask DNS: no rule lets UDP 53 out to k8s-app=kube-dns (allow egress to these pods on UDP and TCP 53, or to nobody by name)",
+    "warning cuts-dns NetworkPolicy shop/deny: every pod cannot ask DNS: no rule lets UDP 53 out to k8s-app=kube-dns (allow egress to these pods on UDP and TCP 53, or to nobody by name)",
   ]);
   const dns: PolicyRule = {
     action: "allow",
