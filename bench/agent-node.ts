@@ -7,6 +7,8 @@ import { Namespace } from "./namespace.ts";
 /** Private to the benchmark's namespace, which has no way out: nothing of it is ever sent anywhere. */
 const underlay = { address: "192.0.2.1/24", gateway: "192.0.2.254" };
 
+const metricsUrl = "http://127.0.0.1:9099/metrics";
+
 /** A node with nobody around: a namespace, an underlay that leads nowhere, and `twill-agent` with all its files in one folder. */
 export class AgentNode {
   readonly netns: Namespace;
@@ -115,6 +117,13 @@ export class AgentNode {
   processorInAll(): number {
     const fields = readFileSync(`/proc/${this.#agent?.pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
     return 10 * (Number(fields[11]) + Number(fields[12]));
+  }
+
+  /** What the agent asked of the kernel since it runs, by operation. */
+  kernelWrites(): Record<string, number> {
+    const metrics = this.netns.run(`${process.execPath} ${join(import.meta.dir, "fetch.ts")} ${metricsUrl}`);
+    const found = metrics.matchAll(/^twill_kernel_writes_total\{op="([^"]*)"\} (\d+)$/gm);
+    return Object.fromEntries(Array.from(found, ([, operation = "", count]) => [operation, Number(count)]));
   }
 
   /** Resident, bytes, without what it shares with other processes: files. */

@@ -7,6 +7,7 @@ import { benchReach } from "./reach.ts";
 import { benchReconcile } from "./reconcile.ts";
 import type { Row } from "./report.ts";
 import type { Bench } from "./run.ts";
+import { benchSwitch } from "./switch.ts";
 import { benchThroughput } from "./throughput.ts";
 
 export interface Benchmark {
@@ -51,6 +52,15 @@ export const benches = {
       "process until every route, neighbour and FDB entry is in the kernel, read back from the kernel. In turns with " +
       "flanneld v0.26.7, which reads the same leases from an etcd on the same machine; ours from the embedded datastore.",
     run: benchJoin,
+  },
+  switch: {
+    title: "A backend is switched",
+    about:
+      "One node's agent among peers that are leases in its embedded datastore, and go from VXLAN with VNI 1 to VNI 7, so that " +
+      "everything in the kernel changes. The peers' leases go through the states of `docs/design/live-switch.md`, all of them " +
+      "at once, and what the agent does then is measured: time from the last lease written until the kernel and the agent's " +
+      "own lease are so, and the processor time for the step with all of its news.",
+    run: benchSwitch,
   },
   reach: {
     title: "A new pod is reached",

@@ -14,7 +14,6 @@ const sizes = [0, 1_000, 5_000];
 const changes = 20;
 /** Milliseconds after which nothing is left to do: memory is given back 5 s after the start. */
 const settledAfter = 8_000;
-const metricsUrl = "http://127.0.0.1:9099/metrics";
 
 /**
  * One node in a cluster of many: the peers are their leases in the datastore. Whether the kernel is as it should be is asked
@@ -64,7 +63,7 @@ async function measure(node: AgentNode, store: Datastore, rtnl: Rtnl, peers: num
   const atRest = await processorDuring(node, () => Bun.sleep(settledAfter));
   findings.push(["processor time at rest, a second", `${perSecond(atRest).toFixed(1)} ms`]);
 
-  const before = sum(kernelWrites(node));
+  const before = sum(node.kernelWrites());
   const times: number[] = [];
   let next = peers;
   const addPeer = async (): Promise<void> => {
@@ -78,7 +77,7 @@ async function measure(node: AgentNode, store: Datastore, rtnl: Rtnl, peers: num
     for (let change = 0; change < changes; change++) await addPeer();
   };
   const spent = await processorDuring(node, addAll);
-  const each = (sum(kernelWrites(node)) - before) / changes;
+  const each = (sum(node.kernelWrites()) - before) / changes;
   const { p50, p99 } = summarize(times);
   findings.push(["a node more, from its lease to its route, p50 / p99", `${p50.toFixed(1)} / ${p99.toFixed(1)} ms`]);
   findings.push(["processor time for it", milliseconds(spent.processor / changes)]);
@@ -93,7 +92,7 @@ async function measure(node: AgentNode, store: Datastore, rtnl: Rtnl, peers: num
   const median = milliseconds(summarize(restarts).p50);
   findings.push(["restart with everything in place, from the process to ready, median of 5", median]);
   // A table with the flags owner and persist belongs to a process; the next has to say that it takes it over.
-  const { "table.add": takeovers = 0, ...others } = kernelWrites(node);
+  const { "table.add": takeovers = 0, ...others } = node.kernelWrites();
   const writes = sum(others);
   findings.push([
     "kernel writes of the restart",
@@ -127,13 +126,6 @@ async function until(holds: () => boolean, patience: number): Promise<void> {
     if (performance.now() > deadline) throw new Error(`the kernel is not as it should be after ${patience / 1000} s`);
     await Bun.sleep(1);
   }
-}
-
-/** What the agent asked of the kernel since it runs, by operation. */
-function kernelWrites(node: AgentNode): Record<string, number> {
-  const metrics = node.netns.run(`${process.execPath} ${join(import.meta.dir, "fetch.ts")} ${metricsUrl}`);
-  const found = metrics.matchAll(/^twill_kernel_writes_total\{op="([^"]*)"\} (\d+)$/gm);
-  return Object.fromEntries(Array.from(found, ([, operation = "", count]) => [operation, Number(count)]));
 }
 
 const sum = (counts: Readonly<Record<string, number>>): number =>
