@@ -46,6 +46,12 @@ export class YamlParser {
       const cursor = this.#cursor;
       const properties = this.#properties();
       if (cursor.lineIsOver && hasAny(properties)) return this.#with(properties, () => this.#below(parent, cursor.at));
+      if (hasAny(properties) && this.#keyEnd() !== undefined) {
+        cursor.failHere(
+          "an anchor or tag stands before a key",
+          "put it behind the colon, or on a line of its own above",
+        );
+      }
       return this.#with(properties, () => {
         if (cursor.char === "-" && cursor.separates(cursor.at)) return this.#sequence(cursor.column);
         if (cursor.char === "?" && cursor.separates(cursor.at)) this.#complexKey(cursor.at);

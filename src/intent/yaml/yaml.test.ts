@@ -88,6 +88,7 @@ describe("one error, with file, line and what would be right", () => {
     ["a key twice behind a block of text", "a: |\n  a: 1\n  a: 2\na: 2\n", 4, "keep one"],
     ["an alias inside itself", "x: 1\n---\na: &a [*a]\n", 3, "write the value out"],
     ["a template of Helm's", "a: {{ .Values.x }}\n", 1, "helm template"],
+    ["an anchor before a key", "a: 1\nb:\n  &x c: 2\n", 3, "put it behind the colon"],
     ["a complex key", "? [a]\n: b\n", 1, "write a text as the key"],
     ["a tag of a program's", "a: !ruby/object x\n", 1, "remove it"],
     ["an invisible character", "a: b\u0007\n", 1, "remove it"],
