@@ -120,17 +120,23 @@ test("the oldest goes when there is no more room, and who asks for it is told", 
 
 test("filters, by time with the files' names for an index", async () => {
   const clock = new FakeClock(1_000_000);
-  const history = open(temporary(), { clock });
+  const folder = temporary();
+  const first = open(folder, { clock });
   for (let n = 0; n < 3000; n++) {
-    history.add([someFlow(n, { until: clock.now() })]);
+    first.add([someFlow(n, { since: clock.now(), until: clock.now() })]);
     await clock.advance(1000);
-    if (n % 10 === 0) await history.flush();
+    if (n % 10 === 0) await first.flush();
   }
-  await history.flush();
+  await first.close();
+  // The next agent has all of them on the disk, and none in memory.
+  const history = open(folder, { clock });
   const late = await all(history, { filter: { since: 1_000_000 + 2_995_000 } });
   expect(counts(late)).toEqual([2995, 2996, 2997, 2998, 2999]);
-  const first = await history.page({ filter: { since: 1_000_000 + 500_000 }, limit: 1 });
-  expect(first.flows.map(({ count }) => count)).toEqual([500]);
+  const middle = await all(history, { filter: { since: 1_000_000 + 500_000, until: 1_000_000 + 510_000 } });
+  expect(counts(middle)).toEqual(upTo(11).map((n) => 500 + n));
+  // It does not begin with the first file.
+  const { next } = await history.page({ filter: { since: 1_000_000 + 500_000 }, limit: 1 });
+  expect(next).toBeGreaterThan(400);
   const named = await all(history, { filter: { from: { kind: "pod", namespace: "shop", name: "web-1" } } });
   expect(counts(named)).toEqual(upTo(3000).filter((n) => n % 3 === 1));
   expect(await all(history, { filter: { verdict: "allow" } })).toEqual([]);
@@ -181,6 +187,7 @@ test("killed at any moment, it leaves a history that the next agent reads and go
       stdout: "pipe",
       stderr: "inherit",
     });
+    onTestFinished(() => child.kill("SIGKILL"));
     await child.stdout.getReader().read();
     await Bun.sleep(50 + round * 37);
     child.kill("SIGKILL");

@@ -28,7 +28,9 @@ const write = async (count: number) => {
 
 if (what === "write") {
   process.stdout.write("ready\n");
-  for (;;) await write(1000);
+  // Ends by itself, should nobody be left to kill it.
+  while (performance.now() < 20_000) await write(1000);
+  process.exit(1);
 }
 await write(20);
 const filler = join(folder, "filler");
