@@ -1,13 +1,12 @@
 import { CLUSTER_NETWORK_POLICIES, NAMESPACES, NETWORK_POLICIES, objectName, PODS } from "../../apps/kinds.ts";
 import { datastoreUrl } from "../../lab/settings.ts";
-import { type Address, familyOf } from "../../src/base/address.ts";
 import { closeFile } from "../../src/kernel/file.ts";
-import { openRtnl } from "../../src/kernel/rtnl-socket.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
 import { openDatastore } from "../../src/store/open.ts";
 import { FaultLab } from "../faults/fault-lab.fixture.ts";
 import type { KubernetesObject } from "../oracle/objects.ts";
 import type { ConformanceCluster } from "./cluster.ts";
+import { ownAddresses } from "./own-addresses.ts";
 import { allPods, servedPorts } from "./probe.ts";
 import { type ProbePlace, Prober } from "./rig/prober.ts";
 import { containerPorts, podLabels, standardNamespaces } from "./standard.ts";
@@ -116,18 +115,4 @@ async function changePod(store: Datastore, pod: string, change: { spec?: object;
     spec: { ...object.spec, ...change.spec },
   };
   await store.update(PODS, name, encoded(changed), found.revision);
-}
-
-/** Of the first device that has any; one a family. */
-function ownAddresses(netns: number): Address[] {
-  const rtnl = openRtnl({ netns });
-  try {
-    const loopback = 1;
-    const all = rtnl.addresses().filter(({ scope, device }) => scope === "universe" && device !== loopback);
-    return ([4, 6] as const).flatMap(
-      (family) => all.find(({ address }) => familyOf(address) === family)?.address ?? [],
-    );
-  } finally {
-    rtnl.close();
-  }
 }

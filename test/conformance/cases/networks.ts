@@ -1,4 +1,4 @@
-import type { Address } from "../../../src/base/address.ts";
+import { type Address, parseAddress } from "../../../src/base/address.ts";
 import type { KubernetesObject } from "../../oracle/objects.ts";
 import type { ConformanceCase, Step } from "../case.ts";
 import { egressTo, ingressFrom, networkPolicy } from "../standard.ts";
@@ -7,9 +7,9 @@ import { egressTo, ingressFrom, networkPolicy } from "../standard.ts";
 export type AddressesOf = (pod: string) => readonly Address[];
 
 const v4 = (addresses: readonly Address[]): Address =>
-  addresses.find((address) => !address.includes(":")) ?? ("" as Address);
+  addresses.find((address) => !address.includes(":")) ?? parseAddress("192.0.2.1");
 const v6 = (addresses: readonly Address[]): Address =>
-  addresses.find((address) => address.includes(":")) ?? ("" as Address);
+  addresses.find((address) => address.includes(":")) ?? parseAddress("2001:db8::1");
 
 /** ipBlock, by the addresses of pods. */
 export function networkCases(of: AddressesOf): readonly ConformanceCase[] {
