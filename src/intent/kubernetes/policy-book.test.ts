@@ -113,6 +113,15 @@ describe("a policy with an error", () => {
     expect(book.problems()).toEqual([]);
   });
 
+  test("under a name without a namespace selects nobody, and is told of", () => {
+    const book = new PolicyBook();
+    tell(book, "NetworkPolicy", "web", policy(good));
+    expect(book.model.policies.get("NetworkPolicy /web")?.subject).toEqual({ namespace: "" });
+    expect(book.problems()[0]?.message).toContain('"web" is not NAMESPACE.NAME');
+    book.noteUnreadable("NetworkPolicy", "web", undefined);
+    expect(book.model.policies.size).toBe(0);
+  });
+
   test("that was never good and is gone leaves nothing", () => {
     const book = new PolicyBook();
     tell(book, "NetworkPolicy", "shop.web", policy(bad));

@@ -15,10 +15,9 @@ import {
   type WorkloadEndpoint,
 } from "../../model/policy.ts";
 import type { PolicyInputs, PolicyModelChange } from "../../model/policy-inputs.ts";
-import { parseStoreName } from "./api-object.ts";
 import { UnreadablePolicy } from "./broken-policy.ts";
 import type { Warning } from "./reading.ts";
-import { decodePod, type StoredPod, type StoredPolicy } from "./stored-object.ts";
+import { decodePod, idOf, type StoredPod, type StoredPolicy } from "./stored-object.ts";
 
 type KubernetesPolicyKind = Extract<PolicyKind, "NetworkPolicy" | "ClusterNetworkPolicy">;
 
@@ -157,8 +156,7 @@ function remove<T>(all: Map<string, T>, name: string, changed: Set<string>): voi
   if (all.delete(name)) changed.add(name);
 }
 
-const nameOf = (kind: KubernetesPolicyKind, stored: string): string =>
-  policyName({ kind, ...parseStoreName(kind, stored) });
+const nameOf = (kind: KubernetesPolicyKind, stored: string): string => policyName({ kind, ...idOf(kind, stored) });
 
 function problemOf(name: string, error: UnreadablePolicy, inForce: Policy | undefined): Problem {
   const kept = inForce !== undefined && inForce.broken === undefined;

@@ -3,7 +3,7 @@ import { TwillError } from "../../base/errors.ts";
 import { parseJson } from "../../base/json.ts";
 import type { Namespace, Policy, WorkloadEndpoint } from "../../model/policy.ts";
 import { type Place, rootOf } from "../schema.ts";
-import { type ApiKind, type ApiObject, parseStoreName, readApiObject } from "./api-object.ts";
+import { type ApiKind, type ApiObject, apiKinds, parseStoreName, readApiObject } from "./api-object.ts";
 import { brokenPolicy, UnreadablePolicy } from "./broken-policy.ts";
 import { inside, membersOf, Notes, readText, type Warning } from "./reading.ts";
 
@@ -27,9 +27,10 @@ export function decodePolicy(
   bytes: Uint8Array,
   stored: string,
 ): StoredPolicy {
-  const id = parseStoreName(kind, stored);
+  const id = idOf(kind, stored);
   let whole: Place | undefined;
   try {
+    parseStoreName(kind, stored);
     whole = parse(kind, bytes, stored);
     const notes = new Notes("datastore");
     const object = readApiObject(kind, whole, notes);
@@ -40,6 +41,12 @@ export function decodePolicy(
     if (!(error instanceof TwillError)) throw error;
     throw new UnreadablePolicy(error, brokenPolicy(kind, id, whole, error));
   }
+}
+
+/** Whose name says no namespace lies in none, so it selects nobody; but it is told of. */
+export function idOf(kind: ApiKind, stored: string): { readonly namespace?: string; readonly name: string } {
+  const nowhere = apiKinds[kind].namespaced && !stored.includes(".");
+  return nowhere ? { namespace: "", name: stored } : parseStoreName(kind, stored);
 }
 
 /** @throws TwillError `invalid`. */
