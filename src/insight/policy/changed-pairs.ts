@@ -1,9 +1,8 @@
 import { addBit, type Bits, bitsKey, eachBit, emptyBits } from "./bits.ts";
 import type { ReachChange } from "./diff.ts";
-import { intersect, isEqual, isNone, subtract, type Traffic } from "./traffic.ts";
+import type { EndChange } from "./end-reach.ts";
+import { intersect, isEqual, subtract, type Traffic } from "./traffic.ts";
 import type { Kind, Universe } from "./universe.ts";
-
-type Ends = readonly [egress: Traffic, ingress: Traffic];
 
 interface Change {
   readonly gained: Traffic;
@@ -14,13 +13,10 @@ interface Change {
   readonly itself: Set<number>;
 }
 
-/** Collects pairs of kinds by what changes between them. Equal traffic must be given as one object. */
+/** Collects pairs of kinds by what changes between them. */
 export class ChangedPairs {
   readonly #universe: Universe;
-  readonly #numbers = new Map<Traffic, number>();
-  readonly #ofEnds = new Map<number, number>();
-  readonly #endsList: Traffic[] = [];
-  /** By both numbers of ends; undefined: no change. */
+  /** By the numbers of both ends' changes; undefined: nothing comes of them. */
   readonly #changes = new Map<number, Change | undefined>();
   readonly #byContent = new Map<string, Change>();
   readonly #meeting: Meeting;
@@ -30,9 +26,8 @@ export class ChangedPairs {
     this.#meeting = new Meeting(universe);
   }
 
-  note(source: Kind, destination: Kind, before: Ends, after: Ends): void {
-    if (before[0] === after[0] && before[1] === after[1]) return;
-    const change = this.#changeOf(before, after);
+  note(source: Kind, destination: Kind, egress: EndChange, ingress: EndChange): void {
+    const change = this.#changeOf(egress, ingress);
     if (change === undefined) return;
     if (!this.#meeting.possible(source, destination)) {
       if (source === destination) change.itself.add(source.index);
@@ -46,42 +41,24 @@ export class ChangedPairs {
     addBit(row, destination.index);
   }
 
-  #changeOf(before: Ends, after: Ends): Change | undefined {
-    const [old, now] = [this.#through(before), this.#through(after)];
-    const key = old * 2 ** 26 + now;
-    if (this.#changes.has(key)) return this.#changes.get(key);
-    const [was, is] = [this.#endsList[old] ?? [], this.#endsList[now] ?? []];
-    let change: Change | undefined;
-    if (!isEqual(was, is)) {
-      const [gained, lost] = [subtract(is, was), subtract(was, is)];
-      const content = `${gained}|${lost}`;
-      change = this.#byContent.get(content) ?? { gained, lost, rows: new Map(), itself: new Set() };
-      this.#byContent.set(content, change);
-    }
+  #changeOf(egress: EndChange, ingress: EndChange): Change | undefined {
+    const key = egress.number * 2 ** 26 + ingress.number;
+    const known = this.#changes.get(key);
+    if (known !== undefined || this.#changes.has(key)) return known;
+    const [was, is] = [intersect(egress.before, ingress.before), intersect(egress.after, ingress.after)];
+    const [gained, lost] = [subtract(is, was), subtract(was, is)];
+    const content = `${gained}|${lost}`;
+    const change = isEqual(was, is)
+      ? undefined
+      : (this.#byContent.get(content) ?? { gained, lost, rows: new Map(), itself: new Set() });
+    if (change !== undefined) this.#byContent.set(content, change);
     this.#changes.set(key, change);
     return change;
-  }
-
-  /** A number of what passes both ends. */
-  #through([egress, ingress]: Ends): number {
-    const key = this.#numberOf(egress) * 2 ** 26 + this.#numberOf(ingress);
-    const known = this.#ofEnds.get(key);
-    if (known !== undefined) return known;
-    const number = this.#endsList.push(intersect(egress, ingress)) - 1;
-    this.#ofEnds.set(key, number);
-    return number;
-  }
-
-  #numberOf(traffic: Traffic): number {
-    const number = this.#numbers.get(traffic) ?? this.#numbers.size;
-    this.#numbers.set(traffic, number);
-    return number;
   }
 
   /** Sources with the same destinations together, or the other way round, whichever are fewer. */
   rectangles(): readonly ReachChange[] {
     return [...this.#byContent.values()].flatMap(({ gained, lost, rows, itself }) => {
-      if (isNone(gained) && isNone(lost)) return [];
       const [bySource, byDestination] = [this.#fold(rows, itself), this.#fold(this.#transposed(rows), itself)];
       const found =
         bySource.length <= byDestination.length
