@@ -116,6 +116,13 @@ test("one mistake in any file, and nothing is written", async () => {
   expect(await twill(applyCommand, "-R", "-f", join(directory, "all"))).toContain("NetworkPolicy shop/deep created");
 });
 
+test("what could not be stored is found before the first is", async () => {
+  const long = "x".repeat(250);
+  const both = file("a.yaml", `${policy("web")}---\n${policy(long)}`);
+  expect(await twill(applyCommand, "-f", both)).toContain("cannot name an object");
+  expect(await twill(get, "policies")).toBe("no policies\n");
+});
+
 test("what is most likely not meant is said, and done", async () => {
   const said = await twill(applyCommand, "-f", file("a.yaml", policy("web", "podSelector: {}, egress: []")));
   expect(said).toContain("warning: a.yaml line 4: spec.egress: an empty list of egress rules");

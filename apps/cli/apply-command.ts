@@ -35,6 +35,7 @@ API server, as kubectl does; elsewhere into the datastore, where every agent see
     const store = await openDatastore(flags.datastore, { kinds: datastoreKinds() });
     try {
       const writer = objectWriter(store);
+      for (const { kind, stored, value } of objects) writer.check(kind, stored, value);
       // Namespaces first: an API server takes nothing into one that is not there.
       const [namespaces, others] = [true, false].map((is) =>
         objects.filter(({ kind }) => (kind === "Namespace") === is),

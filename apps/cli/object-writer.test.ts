@@ -103,7 +103,8 @@ describe("through an API server", () => {
   });
 
   test("pods are left to others", () => {
-    expect(() => writer.apply("Pod", "shop.a", policy({}))).toThrow("kubectl's");
+    expect(() => writer.check("Pod", "shop.a", policy({}))).toThrow("kubectl's");
+    expect(() => writer.check("NetworkPolicy", "shop.a", policy({}))).not.toThrow();
   });
 });
 

@@ -2,6 +2,7 @@ import { isCode, TwillError } from "../../src/base/errors.ts";
 import { type ApiKind, apiKinds, parseStoreName } from "../../src/intent/kubernetes/api-object.ts";
 import { SOURCE } from "../../src/intent/kubernetes/source.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
+import { checkWrite } from "../../src/store/key.ts";
 import type { KubernetesClient } from "../../src/store/kubernetes/client.ts";
 import { KubernetesDatastore } from "../../src/store/kubernetes/datastore.ts";
 import type { KubernetesObject } from "../../src/store/kubernetes/object.ts";
@@ -13,6 +14,8 @@ export type Outcome = "created" | "configured" | "unchanged";
 
 /** Writes Kubernetes' objects where the cluster has them. */
 export interface ObjectWriter {
+  /** Before the first is written: whether it could be. @throws TwillError. */
+  check(kind: ApiKind, stored: string, value: Plain): void;
   apply(kind: ApiKind, stored: string, value: Plain): Promise<Outcome>;
   /** @throws TwillError `not-found`. */
   delete(kind: ApiKind, stored: string): Promise<void>;
@@ -40,6 +43,10 @@ class StoreWriter implements ObjectWriter {
 
   constructor(store: Datastore) {
     this.#store = store;
+  }
+
+  check(api: ApiKind, stored: string, value: Plain): void {
+    checkWrite(storeKindOf(api), stored, encode(value), undefined);
   }
 
   apply(api: ApiKind, stored: string, value: Plain): Promise<Outcome> {
@@ -90,13 +97,15 @@ class ApiWriter implements ObjectWriter {
     this.#client = client;
   }
 
+  check(api: ApiKind, stored: string): void {
+    if (api !== "Pod") return;
+    throw new TwillError("unsupported", "pods of a Kubernetes cluster are kubectl's and its controllers' to make", {
+      object: `Pod ${stored.replace(".", "/")}`,
+      remedy: "kubectl apply -f, or kubectl label pod",
+    });
+  }
+
   apply(api: ApiKind, stored: string, written: Plain): Promise<Outcome> {
-    if (api === "Pod") {
-      throw new TwillError("unsupported", "pods of a Kubernetes cluster are kubectl's and its controllers' to make", {
-        object: `Pod ${stored.replace(".", "/")}`,
-        remedy: "kubectl apply -f, or kubectl label pod",
-      });
-    }
     const place = parseStoreName(api, stored);
     const resource = resourceOf[api];
     const value = withoutSource(written);
