@@ -8,6 +8,9 @@ import { join } from "node:path";
 import { type Mutation, mutations } from "../test/oracle/mutations.ts";
 import { root } from "./build.ts";
 
+const oracle = "test/oracle/compiled.test.ts";
+const updates = "test/oracle/incremental.test.ts";
+const matrix = "test/conformance/bare.test.ts";
 /** Milliseconds for one mutation's tests. Endless loops are a failure, too. */
 const patience = 240_000;
 
@@ -51,16 +54,9 @@ async function tryOne(mutation: Mutation): Promise<{ readonly noticed: boolean; 
 
 /** The cheapest first. */
 function testsOf(file: string): readonly string[] {
-  const oracle = ["test/oracle/compiled.test.ts", "test/oracle/incremental.test.ts"];
-  if (file.startsWith("src/render")) {
-    return [
-      "test/oracle/rendered.test.ts",
-      "test/oracle/incremental.test.ts",
-      "src/render/policy",
-      "test/conformance/bare.test.ts",
-    ];
-  }
-  return [...oracle, file.slice(0, file.lastIndexOf("/"))];
+  const folder = file.slice(0, file.lastIndexOf("/"));
+  if (folder === "src/render/policy") return ["test/oracle/rendered.test.ts", updates, folder, matrix];
+  return [oracle, updates, ...(folder === "src/model" ? [] : [folder]), matrix];
 }
 
 async function passes(test: string): Promise<boolean> {
