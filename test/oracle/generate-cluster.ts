@@ -84,7 +84,7 @@ export function generatePod(
       nodeName: node.metadata.name,
       ...(hostNetwork ? { hostNetwork } : {}),
       containers: generateContainers(random),
-      ...(oneIn(random, 6) ? { initContainers: [generateInitContainer(random)] } : {}),
+      ...(oneIn(random, 3) ? { initContainers: [generateInitContainer(random)] } : {}),
     },
     status: {
       phase: oneIn(random, 12) ? pick(random, ["Succeeded", "Failed"]) : "Running",

@@ -23,7 +23,7 @@ import { deleteObject, putObject, twillModel } from "./twill-model.ts";
 /** Clusters; TWILL_ORACLE_CASES for more. TWILL_SEED repeats one. */
 const cases = Number(process.env.TWILL_ORACLE_CASES ?? 6);
 const stepsEach = 25;
-const flowsEach = 25;
+const flowsEach = 40;
 
 /** One node's policy in a namespace of its own, kept as an agent keeps it: each change is one transaction. */
 class PolicyNode {
