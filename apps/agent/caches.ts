@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Clock } from "../../src/base/clock.ts";
 import type { Log } from "../../src/base/log.ts";
+import { ObjectCache } from "../../src/store/object-cache.ts";
 import { SnapshotFile } from "../../src/store/snapshot.ts";
 import { makeFolder } from "./files.ts";
 
@@ -17,27 +18,29 @@ export class Caches {
   readonly nodes: SnapshotFile;
   readonly config: SnapshotFile;
   readonly switch: SnapshotFile;
-  readonly networkPolicies: SnapshotFile;
-  readonly clusterNetworkPolicies: SnapshotFile;
-  readonly namespaces: SnapshotFile;
-  readonly pods: SnapshotFile;
+  /** Large ones, of which a change is written alone. */
+  readonly networkPolicies: ObjectCache;
+  readonly clusterNetworkPolicies: ObjectCache;
+  readonly namespaces: ObjectCache;
+  readonly pods: ObjectCache;
   readonly #onKept: () => void;
   #kept: "not asked for" | "soon" | "yes" = "not asked for";
 
   constructor({ stateDir, clock, log, onKept }: CachesOptions) {
     const folder = join(stateDir, "cache");
     makeFolder(folder, 0o700);
-    const file = (kind: string, delay?: { readonly quiet: number; readonly longest?: number }) =>
+    const file = (kind: string, delay?: { readonly quiet: number }) =>
       new SnapshotFile(join(folder, `${kind}.snapshot`), { clock, log, ...delay });
     this.nodes = file("nodes");
     // Kept at once: they change rarely, and the last good one is needed when the next is not.
     this.config = file("config", { quiet: 0 });
     this.switch = file("switch", { quiet: 0 });
-    this.networkPolicies = file("networkpolicies", { quiet: 0 });
-    this.clusterNetworkPolicies = file("clusternetworkpolicies", { quiet: 0 });
-    this.namespaces = file("namespaces", { quiet: 0 });
-    // The cluster's pods, megabytes that change all the time.
-    this.pods = file("pods", { quiet: 5_000, longest: 60_000 });
+    const objects = (kind: string, delay: number) => new ObjectCache(join(folder, `${kind}.db`), { clock, log, delay });
+    // What is denied must not be looser after a restart without the datastore.
+    this.networkPolicies = objects("networkpolicies", 0);
+    this.clusterNetworkPolicies = objects("clusternetworkpolicies", 0);
+    this.namespaces = objects("namespaces", 0);
+    this.pods = objects("pods", 500);
     this.#onKept = onKept;
   }
 

@@ -155,6 +155,7 @@ export class Dataplane {
     const report = patches === undefined ? this.#table.apply(this.#wantedTable()) : this.#table.patch(patches);
     this.#count(report.writes);
     if (patches !== undefined) return;
+    this.#tidy.afterBurst(Math.max(this.#reconciler.peers, state?.addresses.size ?? 0));
     this.#policyIsKnown = true;
     this.#tableDirty = false;
     this.#tableFailure = undefined;

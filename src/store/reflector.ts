@@ -50,7 +50,8 @@ const LONGEST_SPREAD = 60_000;
 interface Known<T> {
   readonly value: T;
   /** What `value` was decoded from. */
-  readonly bytes: Uint8Array;
+  /** Where the cache keeps the objects one by one, only their digest: bytes of 60,000 objects are memory. */
+  readonly bytes: Uint8Array | string;
 }
 
 /**
@@ -66,6 +67,8 @@ export class Reflector<T> {
   readonly #closing = new AbortController();
   readonly #running: Promise<void>;
   readonly #firstSync = Promise.withResolvers<void>();
+  /** Changes that the cache has not been told of, where it is told of each. */
+  #unkept: Map<string, Uint8Array | undefined> | undefined;
   #state: ReflectorState = "starting";
   #error: TwillError | undefined;
   #failures = 0;
@@ -77,6 +80,7 @@ export class Reflector<T> {
     this.#options = options;
     this.#log = (options.log ?? silentLog).with({ kind: options.kind });
     const cached = this.#loadCache();
+    if (this.#keeps) this.#unkept = new Map();
     this.#running = this.#run(cached);
   }
 
@@ -213,7 +217,7 @@ export class Reflector<T> {
 
   #put(name: string, bytes: Uint8Array): Delta<T>[] {
     const known = this.#known.get(name);
-    if (known !== undefined && equal(known.bytes, bytes)) {
+    if (known !== undefined && this.#isSame(known.bytes, bytes)) {
       this.#noteDecodable(name);
       return [];
     }
@@ -224,7 +228,8 @@ export class Reflector<T> {
       this.#noteUndecodable(name, error);
       return [];
     }
-    this.#known.set(name, { value, bytes });
+    this.#known.set(name, { value, bytes: this.#keeps ? digest(bytes) : bytes });
+    this.#unkept?.set(name, bytes);
     this.#noteDecodable(name);
     return [{ type: "put", name, value, previous: known?.value }];
   }
@@ -232,6 +237,7 @@ export class Reflector<T> {
   #remove(name: string): Delta<T>[] {
     const known = this.#known.get(name);
     this.#known.delete(name);
+    this.#unkept?.set(name, undefined);
     this.#noteDecodable(name);
     return known === undefined ? [] : [{ type: "delete", name, previous: known.value }];
   }
@@ -255,10 +261,26 @@ export class Reflector<T> {
     this.#keep();
   }
 
+  get #keeps(): boolean {
+    return this.#options.cache?.keep !== undefined;
+  }
+
+  #isSame(known: Uint8Array | string, bytes: Uint8Array): boolean {
+    return typeof known === "string" ? known === digest(bytes) : equal(known, bytes);
+  }
+
   #keep(): void {
-    this.#options.cache?.changed(() => ({
+    const { cache } = this.#options;
+    if (cache?.keep !== undefined) {
+      cache.keep(this.#unkept ?? new Map());
+      this.#unkept = new Map();
+      return;
+    }
+    cache?.changed(() => ({
       savedAt: this.#options.clock.now(),
-      objects: [...this.#known].map(([name, known]) => ({ name, value: known.bytes })),
+      objects: [...this.#known].flatMap(([name, { bytes }]) =>
+        typeof bytes === "string" ? [] : [{ name, value: bytes }],
+      ),
     }));
   }
 
@@ -296,6 +318,9 @@ export class Reflector<T> {
     return longest / 2 + this.#options.random.below(Math.ceil(longest / 2));
   }
 }
+
+/** 128 bits of SHA-256: whoever writes objects must not be able to hide a change. */
+const digest = (bytes: Uint8Array): string => new Bun.CryptoHasher("sha256").update(bytes).digest("hex").slice(0, 32);
 
 const equal = (a: Uint8Array, b: Uint8Array): boolean =>
   a.length === b.length && a.every((byte, index) => byte === b[index]);

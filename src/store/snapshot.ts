@@ -20,6 +20,8 @@ export interface SnapshotCache {
   load(): Snapshot | undefined;
   /** What is to be kept has changed; `take` is called when it is written, some time later. */
   changed(take: () => Snapshot): void;
+  /** Instead, where the cache can: these have changed; undefined: gone. Empty: it is known that there are none. */
+  keep?(changes: ReadonlyMap<string, Uint8Array | undefined>): void;
 }
 
 export interface SnapshotOptions {

@@ -13,16 +13,16 @@ import {
 } from "../../../src/intent/kubernetes/stored-object.ts";
 import type { EndpointName, Namespace } from "../../../src/model/policy.ts";
 import type { Datastore } from "../../../src/store/datastore.ts";
+import type { ObjectCache } from "../../../src/store/object-cache.ts";
 import { type Delta, Reflector } from "../../../src/store/reflector.ts";
-import type { SnapshotCache } from "../../../src/store/snapshot.ts";
 import { CLUSTER_NETWORK_POLICIES, NAMESPACES, NETWORK_POLICIES, PODS } from "../../kinds.ts";
 import { problemOf, undecodableProblems } from "../problem-of.ts";
 
 export interface PolicyCaches {
-  readonly networkPolicies: SnapshotCache;
-  readonly clusterNetworkPolicies: SnapshotCache;
-  readonly namespaces: SnapshotCache;
-  readonly pods: SnapshotCache;
+  readonly networkPolicies: ObjectCache;
+  readonly clusterNetworkPolicies: ObjectCache;
+  readonly namespaces: ObjectCache;
+  readonly pods: ObjectCache;
 }
 
 export interface PolicySourcesOptions {
@@ -127,7 +127,7 @@ export class PolicySources {
     return [...this.#policies, this.#selected?.namespaces, this.#selected?.pods];
   }
 
-  #reflectPolicies(kind: PolicyKind, stored: string, cache: SnapshotCache): Reflector<StoredPolicy> {
+  #reflectPolicies(kind: PolicyKind, stored: string, cache: ObjectCache): Reflector<StoredPolicy> {
     return this.#reflect<StoredPolicy>(stored, cache, (value, name) => decodePolicy(kind, value, name), {
       onChange: (deltas) => {
         for (const delta of deltas) {
@@ -161,7 +161,8 @@ export class PolicySources {
 
   #select(): void {
     const { onPod } = this.#options;
-    const caches = this.#hasSelected ? unread(this.#options.caches) : this.#options.caches;
+    const { caches } = this.#options;
+    if (this.#hasSelected) for (const cache of [caches.namespaces, caches.pods]) cache.clear();
     this.#hasSelected = true;
     this.#selected = {
       namespaces: this.#reflect(NAMESPACES, caches.namespaces, decodeNamespace, {
@@ -193,7 +194,7 @@ export class PolicySources {
 
   #reflect<T>(
     kind: string,
-    cache: SnapshotCache,
+    cache: ObjectCache,
     decode: (value: Uint8Array, name: string) => T,
     handlers: {
       readonly onChange: (deltas: readonly Delta<T>[]) => void;
@@ -223,14 +224,6 @@ export class PolicySources {
 }
 
 type Known = Pick<Reflector<unknown>, "kind" | "state" | "error" | "close">;
-
-const unread = ({ namespaces, pods }: PolicyCaches): Pick<PolicyCaches, "namespaces" | "pods"> => {
-  const without = (cache: SnapshotCache): SnapshotCache => ({
-    load: () => undefined,
-    changed: (take) => cache.changed(take),
-  });
-  return { namespaces: without(namespaces), pods: without(pods) };
-};
 
 const endpointName = (stored: string): EndpointName => {
   const { namespace = "", name } = parseStoreName("Pod", stored);
