@@ -1,7 +1,7 @@
 import { familyOf } from "../../src/base/address.ts";
 import { describeError, isCode, TwillError } from "../../src/base/errors.ts";
 import type { Asker } from "../../src/insight/asker.ts";
-import { addressesBetween, type End, findEnd } from "../../src/insight/policy/end.ts";
+import { addressesBetween, type End, findEnd, podWithoutPolicy } from "../../src/insight/policy/end.ts";
 import { type Explanation, explain } from "../../src/insight/policy/explain.ts";
 import type { HeldRows } from "../../src/insight/policy/held-rows.ts";
 import { modelOf } from "../../src/insight/policy/model-part.ts";
@@ -13,7 +13,7 @@ import { boolean, choice, optional, text, withLetter } from "../flags.ts";
 import { command } from "./command.ts";
 import { explainText } from "./explain-text.ts";
 import { heldText } from "./held-text.ts";
-import { agentAsker, findOwnPod } from "./look-asker.ts";
+import { agentAsker, findOwnPod, findPod } from "./look-asker.ts";
 import { readPolicyModel } from "./policy-model.ts";
 import { paint } from "./status-text.ts";
 import { traceText } from "./trace-text.ts";
@@ -46,8 +46,7 @@ The exit status is 0 when it is allowed, 1 when it is denied, 2 when what the ke
     }
     const target = parseTarget(toText);
     const asker = flags.datastore === undefined ? agentAsker(flags.runDir) : undefined;
-    const model = await modelFor(asker, flags, [fromText, target.host]);
-    const ends = [findEnd(model, fromText, flags.namespace), findEnd(model, target.host, flags.namespace)] as const;
+    const { model, ends } = await endsFor(asker, flags, [fromText, target.host]);
     const [source, destination] = addressesBetween(...ends);
     const port = resolvePort(target, ends[1], familyOf(destination));
     const explanation = explain(model, ends, { source, destination, ...port });
@@ -69,22 +68,44 @@ The exit status is 0 when it is allowed, 1 when it is denied, 2 when what the ke
   },
 });
 
-async function modelFor(
+interface Ends {
+  readonly model: PolicyModel;
+  readonly ends: readonly [End, End];
+}
+
+async function endsFor(
   asker: Asker | undefined,
   { datastore, namespace }: { readonly datastore: string | undefined; readonly namespace: string },
-  ends: readonly string[],
-): Promise<PolicyModel> {
-  if (asker === undefined) return (await readPolicyModel(datastore ?? "")).model;
-  const plain = ends.filter((end) => end !== "outside");
-  const ask = (names: readonly string[]) => asker.ask(asker.node, "policyPart", { ends: names });
+  texts: readonly [string, string],
+): Promise<Ends> {
+  const find = (model: PolicyModel): Ends => {
+    const [from, to] = texts;
+    return { model, ends: [findEnd(model, from, namespace), findEnd(model, to, namespace)] };
+  };
+  if (asker === undefined) return find((await readPolicyModel(datastore ?? "")).model);
+  const named = texts.filter((end) => end !== "outside");
+  const ask = async (names: readonly string[]): Promise<PolicyModel> =>
+    modelOf(await asker.ask(asker.node, "policyPart", { ends: names }));
   try {
-    return modelOf(await ask(plain));
+    return find(await ask(named));
   } catch (error) {
-    // The agent knows no default namespace: what has several of that name is tried with ours.
-    if (!isCode(error, "invalid")) throw error;
-    const whole = plain.map((end) => (/[/:.]/.test(end) ? end : `${namespace}/${end}`));
-    return modelOf(await ask(whole).catch(() => Promise.reject(error)));
+    // The agent knows no default namespace: of several pods of a name, ours is meant.
+    if (isCode(error, "invalid"))
+      return find(await ask(named.map((end) => (/[/:.]/.test(end) ? end : `${namespace}/${end}`))));
+    if (!isCode(error, "not-found")) throw error;
+    const nobody = await asker.ask(asker.node, "policyPart", { ends: [] });
+    if (nobody.total > 0) throw error;
+    const model = modelOf(nobody);
+    const [from, to] = texts;
+    return { model, ends: [await withoutPolicy(asker, model, from), await withoutPolicy(asker, model, to)] };
   }
+}
+
+async function withoutPolicy(asker: Asker, model: PolicyModel, text: string): Promise<End> {
+  const found = await findPod(asker, text);
+  if (found === undefined) return findEnd(model, text);
+  const { namespace, name, addresses } = found.place;
+  return podWithoutPolicy(namespace, name, found.node, addresses);
 }
 
 /** What the kernels of both ends' nodes hold; a node that does not answer says so. */

@@ -23,6 +23,10 @@ const [web1Name, web2Name, client2Name] = [
 beforeAll(async () => {
   cluster = await PolicyLab.up({ nodes: 2, subnets: 1, pods: 2 });
   for (const from of [web2, client2]) await cluster.becomes(from, web1, "answer");
+  // Nobody follows who is who yet.
+  const open = await explain("node2", `${web2Name} ${web1Name}:8080`);
+  expect(open).toMatchObject({ status: 0, verdict: "allow", to: { name: web1Name, node: "node1" } });
+  expect(open.held.map(({ rows }) => rows)).toEqual([undefined, undefined]);
   await cluster.policy("default", "web", {
     podSelector: { matchLabels: { role: "web" } },
     policyTypes: ["Ingress"],

@@ -13,6 +13,14 @@ export type End =
   | { readonly kind: "node"; readonly name: string; readonly node: PolicyNode; readonly addresses: readonly Address[] }
   | { readonly kind: "outside"; readonly name: string; readonly addresses: readonly Address[] };
 
+/** There is no policy, so nobody follows who is who: what the runtime knows of a pod is all there is, and nothing is asked about it. */
+export const podWithoutPolicy = (namespace: string, pod: string, node: string, addresses: readonly Address[]): End => ({
+  kind: "pod",
+  name: `${namespace}/${pod}`,
+  pod: { namespace, pod, node, addresses, labels: {}, ports: [] },
+  addresses,
+});
+
 /**
  * A pod by "namespace/name", or by its name alone, where that is unique or in the default namespace; a node's name; an address of
  * anybody; "outside".

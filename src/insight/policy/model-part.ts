@@ -5,6 +5,8 @@ import { PolicyIndex } from "./applied.ts";
 
 /** What of a cluster's policy has to do with some addresses: enough to judge flows between them. As it goes over the wire. */
 export interface ModelPart {
+  /** How many policies there are in all. Without any nobody follows who is who. */
+  readonly total: number;
   readonly namespaces: readonly ValueOf<"namespaces">[];
   readonly endpoints: readonly (readonly [name: string, endpoint: ValueOf<"endpoints">])[];
   readonly nodes: readonly ValueOf<"nodes">[];
@@ -24,6 +26,7 @@ export function partOf(model: PolicyModel, addresses: readonly Address[]): Model
   const index = new PolicyIndex(model);
   const policies = new Set(endpoints.flatMap(([, endpoint]) => index.selecting(endpoint)));
   return {
+    total: model.policies.size,
     namespaces: [...model.namespaces.values()].filter(({ name }) => spaces.has(name)),
     endpoints,
     nodes: [...model.nodes.values()].filter((node) => at(node) || homes.has(node.name)),
@@ -32,7 +35,7 @@ export function partOf(model: PolicyModel, addresses: readonly Address[]): Model
   };
 }
 
-export const modelOf = ({ namespaces, endpoints, nodes, tiers, policies }: ModelPart): PolicyModel => ({
+export const modelOf = ({ namespaces, endpoints, nodes, tiers, policies }: Omit<ModelPart, "total">): PolicyModel => ({
   namespaces: new Map(namespaces.map((namespace) => [namespace.name, namespace])),
   endpoints: new Map(endpoints),
   nodes: new Map(nodes.map((node) => [node.name, node])),
