@@ -6,7 +6,6 @@ import type { Problem } from "../../../src/base/problem.ts";
 import type { Random } from "../../../src/base/random.ts";
 import type { HeldPolicy } from "../../../src/compile/policy/compiler.ts";
 import { PolicyCompiler } from "../../../src/compile/policy/compiler.ts";
-import { policyProblems } from "../../../src/compile/policy/problems.ts";
 import type { AttachmentKey } from "../../../src/model/attachment-key.ts";
 import type { EndpointName, PolicyModel, PolicyNode } from "../../../src/model/policy.ts";
 import type { PolicyChange, PolicyState } from "../../../src/model/policy-state.ts";
@@ -81,8 +80,6 @@ export class Policy {
   #failure: TwillError | undefined;
   #hasCompiled = false;
   #problems: readonly Problem[] = [];
-  /** By policy. */
-  readonly #unenforceable = new Map<string, readonly Problem[]>();
   #looking = false;
   #waited = "?";
   readonly #waiters = new Set<() => void>();
@@ -147,7 +144,7 @@ export class Policy {
     const open = this.#options.unknown === "open";
     return [
       ...this.#sources.problems,
-      ...(this.#enforcing ? [...this.#unenforceable.values()].flat() : []),
+      ...(this.#enforcing ? this.#compiler.problems.filter(({ reason }) => reason !== "PolicyBroken") : []),
       ...(unknown.length === 0 ? [] : [unknownPods(unknown, open)]),
     ];
   }
@@ -311,7 +308,6 @@ export class Policy {
       if (this.#unsure) kernel.write(undefined);
     } else {
       const news = book.takeChange();
-      for (const name of news?.policies ?? []) this.#judgePolicy(name);
       const change = this.#compiler.update(this.#hasCompiled ? (news ?? {}) : undefined);
       this.#hasCompiled = true;
       if (this.#unsure) kernel.write(this.#compiler.state);
@@ -319,16 +315,6 @@ export class Policy {
     }
     this.#unsure = false;
     this.#written = true;
-  }
-
-  /** Which of its rules cannot be enforced as they are meant. */
-  #judgePolicy(name: string): void {
-    const { model } = this.#sources.book;
-    const policy = model.policies.get(name);
-    const found = policy && policyProblems({ ...model, policies: new Map([[name, policy]]) });
-    const wrong = found?.filter(({ reason }) => reason !== "PolicyBroken") ?? [];
-    if (wrong.length === 0) this.#unenforceable.delete(name);
-    else this.#unenforceable.set(name, wrong);
   }
 
   #wakeIn(milliseconds: number): void {
