@@ -6,12 +6,13 @@ import { parseAddress } from "../../../src/base/address.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { createLog } from "../../../src/base/log.ts";
 import { openConntrack } from "../../../src/kernel/conntrack-socket.ts";
+import { flood, ruleOnOutput } from "../../../src/kernel/netlink-events.fixture.ts";
 import { openNft } from "../../../src/kernel/nft-socket.ts";
 import { ThreadPoller } from "../../../src/kernel/poller.ts";
 import { kernelSysctls } from "../../../src/kernel/sysctl.ts";
 import type { Flow } from "../../../src/model/flow.ts";
 import type { Decision } from "../../../src/model/policy-state.ts";
-import { concatenated, hostData, portData } from "../../../src/objects/nft-data.ts";
+import { byteData, concatenated, hostData, portData } from "../../../src/objects/nft-data.ts";
 import type { NftExpression } from "../../../src/objects/nft-expression.ts";
 import { marks } from "../../../src/render/hooks.ts";
 import { type TestNetns, testNetns } from "../../../test/support/netns.ts";
@@ -176,6 +177,32 @@ test("of denied ones: and what a rule wants logged", async () => {
   for (const each of [send, logged.send]) for (const port of [2001, 2000, 2002]) each(port);
   expect(portsOf(await until(flows, (all) => all.length >= 1))).toEqual([2002]);
   expect(portsOf(await until(logged.flows, (all) => all.length >= 2))).toEqual([2000, 2002]);
+}, 60_000);
+
+test("a flood of denied packets to 16,000 ports is a few flows, however the kernel reports it", async () => {
+  // Every one of them is reported: policy's own rule has a limit.
+  const netns = ruleOnOutput([
+    { type: "meta", key: "l4proto", to: 8 },
+    { type: "cmp", from: 8, op: "eq", value: byteData(17) },
+    { type: "immediate", to: 8, value: hostData(7) },
+    { type: "meta.set", key: "mark", from: 8 },
+    { type: "log", group: 84, snaplen: 128 },
+    { type: "verdict", verdict: { verdict: "drop" } },
+  ]);
+  const { flows } = start("all", { netns: netns.fd });
+  flood(netns, 16_000, 16_000);
+  const reported = () => flows.counters.seen.deny.ingress + flows.counters.lost.denied;
+  for (let last = -1; reported() !== last; ) {
+    last = reported();
+    await Bun.sleep(1500);
+  }
+  await flows.close();
+  const found = await told(flows);
+  const scan = found.filter(({ ports }) => ports !== undefined);
+  expect(reported()).toBeGreaterThan(15_000);
+  expect(found.length).toBeLessThan(200);
+  expect(Math.max(...scan.map(({ ports = 0 }) => ports))).toBeGreaterThan(100);
+  expect(flows.counters.kept.bytes).toBeLessThan(200_000);
 }, 60_000);
 
 test("where another program has the log group it says so, and connections are told all the same", async () => {
