@@ -40,7 +40,7 @@ export class NodePolicy extends Policy {
   constructor({ options, rtnl, nft, openConntrack, dataplane, ...others }: NodePolicyOptions) {
     const { nodeName: node, policyUnknown: unknown } = options;
     const boot = readFileSync(options.bootIdFile, "utf8").trim();
-    const decisions = new DecisionFile(join(options.stateDir, "decisions.json"), boot, others.log);
+    const decisions = new DecisionFile(join(options.stateDir, "cache", "decisions.json"), boot, others.log);
     const { family, table } = twillTable;
     super({
       ...others,
