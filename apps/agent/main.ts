@@ -47,8 +47,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     };
     await run(options, createLog({ level: options.logLevel, format: options.logFormat, write }), tail);
   } catch (error) {
-    process.stderr.write(`twill-agent: ${describeError(error)}\n`);
-    process.exitCode = 1;
+    // What had been started already would keep half an agent alive, which answers and does nothing.
+    process.stderr.write(`twill-agent: ${describeError(error)}\n`, () => process.exit(1));
   }
 }
 

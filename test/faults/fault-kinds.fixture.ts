@@ -286,7 +286,9 @@ const underlay: readonly Maker[] = [
       run: async () => {
         await lab.on(
           "router",
-          "nft 'add table inet cut; add chain inet cut everything { type filter hook forward priority 0; policy drop; }'",
+          "nft 'add table inet cut; add chain inet cut routed { type filter hook forward priority 0; }'" +
+            // Not all: with br_netfilter loaded, what is bridged within a subnet comes here, too.
+            "; for way in 'lan1 lan2' 'lan2 lan1'; do set -- $way; nft add rule inet cut routed iifname $1 oifname $2 drop; done",
         );
         await between(ground, 2_000, 10_000);
         await lab.on("router", "nft delete table inet cut");

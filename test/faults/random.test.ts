@@ -124,6 +124,7 @@ async function play(ground: Ground, deadline: number): Promise<string[]> {
         await happen(fault);
       } catch (error) {
         failures.push(`${fault.what}: ${error instanceof Error ? error.message : String(error)}`);
+        for (const name of fault.holds) if (names.includes(name)) failures.push(await sightOf(name));
       } finally {
         for (const name of fault.holds) held.delete(name);
       }
@@ -157,6 +158,18 @@ async function happen(fault: Fault): Promise<void> {
     story.push(line);
     if (seconds > 60) console.log(line);
   }
+}
+
+/** What the person on call would look at. */
+async function sightOf(node: string): Promise<string> {
+  const looks = [
+    "twill doctor",
+    "ip -o -d link; ip -o addr",
+    "ip route; ip -6 route",
+    "for device in flannel.1 flannel-v6.1; do ip neigh show dev $device; bridge fdb show dev $device; done",
+  ];
+  const seen = await Promise.all(looks.map(async (look) => [`# ${look}`, (await lab.attempt(node, look)).stdout]));
+  return [`--- ${node}`, ...seen.flat(), lab.log(node).slice(-8_000)].join("\n");
 }
 
 /** Losses at moments when nothing was done to the pair's path. */

@@ -2,7 +2,7 @@ import type { AttachKernel } from "../../../src/attach/attach-kernel.ts";
 import type { AttachedPod, AttachPlan, PodMtu } from "../../../src/attach/attachment.ts";
 import { hostDeviceName, twillAlias } from "../../../src/attach/host-device.ts";
 import type { Address } from "../../../src/base/address.ts";
-import { describeError } from "../../../src/base/errors.ts";
+import { describeError, TwillError } from "../../../src/base/errors.ts";
 import type { Log } from "../../../src/base/log.ts";
 import type { Mac } from "../../../src/base/mac.ts";
 import type { Problem } from "../../../src/base/problem.ts";
@@ -37,6 +37,9 @@ export class Pods {
   readonly #books: Books;
   readonly #log: Log;
   readonly #onGone: (key: AttachmentKey) => void;
+  /** ADDs that a crash interrupted, and that are not taken back yet. */
+  #interrupted: readonly AttachmentKey[] = [];
+  #unreleased: Problem[] = [];
   #unmended: readonly Problem[] = [];
   #unchanged: readonly Problem[] = [];
 
@@ -48,9 +51,9 @@ export class Pods {
     this.#onGone = onGone;
   }
 
-  /** Found by the last `repair` or `setMtu`. */
+  /** Found by the last `sweep`, `repair` or `setMtu`. */
   get problems(): readonly Problem[] {
-    return [...this.#unmended, ...this.#unchanged];
+    return [...this.#unreleased, ...this.#unmended, ...this.#unchanged];
   }
 
   endpoints(): EndpointInfo[] {
@@ -71,17 +74,40 @@ export class Pods {
 
   /**
    * After a start: an attachment whose ADD a crash interrupted is taken back, whatever had been made of it. Its record was on
-   * disk before the kernel heard of it, so there is nothing else to look for.
+   * disk before the kernel heard of it, so there is nothing else to look for. What a full disk keeps is taken back by `repair`.
    */
   sweep(): void {
-    for (const book of this.#books.all()) {
-      const interrupted = book.list().filter(({ state }) => state === "adding");
-      for (const { key } of interrupted) {
-        this.#log.warn("an interrupted ADD is taken back", { ...key });
-        // Host ends of every attachment bear the same name; a macvlan dies with its namespace, or by the runtime's DEL.
-        attachmentOf(this.#kernel, { type: "routed" }).detach(key, undefined);
-        book.release(key);
-      }
+    this.#interrupted = this.#adding();
+    this.#takeBack();
+  }
+
+  #adding(): readonly AttachmentKey[] {
+    return this.#assignments()
+      .filter(({ state }) => state === "adding")
+      .map(({ key }) => key);
+  }
+
+  #takeBack(): void {
+    if (this.#interrupted.length === 0) return;
+    const adding = new Set(this.#adding().map(hostDeviceName));
+    this.#interrupted = this.#interrupted.filter((key) => {
+      if (!adding.has(hostDeviceName(key))) return false;
+      this.#log.warn("an interrupted ADD is taken back", { ...key });
+      // Host ends of every attachment bear the same name; a macvlan dies with its namespace, or by the runtime's DEL.
+      attachmentOf(this.#kernel, { type: "routed" }).detach(key, undefined);
+      return !this.#release(key);
+    });
+  }
+
+  /** @returns whether its addresses are free. If not, they stay taken, a problem says why, and `repair` tries again. */
+  #release(key: AttachmentKey): boolean {
+    try {
+      this.#books.holding(key)?.release(key);
+      return true;
+    } catch (error) {
+      if (!(error instanceof TwillError)) throw error;
+      this.#unreleased.push(unreleased(key, error));
+      return false;
     }
   }
 
@@ -96,12 +122,14 @@ export class Pods {
       });
       attachmentOf(this.#kernel, attachment).detach(key, undefined);
       this.#onGone(key);
-      this.#books.holding(key)?.release(key);
+      this.#release(key);
     }
   }
 
   /** Mends the node's side of all pods. Writes nothing when nothing is wrong. @returns what was mended, each a sentence. */
   repair(): readonly string[] {
+    this.#unreleased = [];
+    this.#takeBack();
     this.#releaseVanished();
     const problems: Problem[] = [...this.#strangers()];
     const mended: string[] = [];
@@ -222,6 +250,13 @@ function brokenPod(records: readonly PodRecord[], key: AttachmentKey, message: s
     podName === undefined ? `container ${key.containerId}` : `pod ${podNamespace ?? "default"}/${podName}`;
   return { severity: "error", subject, message, remedy: "delete the pod: its controller makes a new one" };
 }
+
+const unreleased = (key: AttachmentKey, error: TwillError): Problem => ({
+  severity: "error",
+  subject: `container ${key.containerId}`,
+  message: `it is gone, and its addresses cannot be given out again: ${error.message}`,
+  remedy: error.remedy ?? "see the message; the agent tries again every minute",
+});
 
 const unmended = (type: string, error: unknown): Problem => ({
   severity: "error",
