@@ -17,7 +17,7 @@ import { FactsInUse } from "./facts-in-use.ts";
 import { type Group, LocalGroups } from "./local-groups.ts";
 import { networkOf } from "./lookup.ts";
 import { claimantsAt, type Place, Population } from "./population.ts";
-import { policyProblems } from "./problems.ts";
+import { PolicyProblems } from "./problems.ts";
 import { TrackedMap } from "./tracked-map.ts";
 import { TraitKeeper } from "./trait-keeper.ts";
 
@@ -47,6 +47,7 @@ export class PolicyCompiler {
   readonly #attached = new Map<EndpointName, readonly Address[]>();
   readonly #stale = new Set<EndpointName>();
   readonly #numbers: DecisionNumbers;
+  readonly #problems: PolicyProblems;
   readonly #facts = new FactsInUse();
   readonly #population: Population;
   readonly #traits = new TraitKeeper(this.#facts);
@@ -66,6 +67,7 @@ export class PolicyCompiler {
     this.#held = options.held;
     this.#numbers = new DecisionNumbers(options.held?.decisions);
     this.#rows = new DecisionRows(this.#numbers);
+    this.#problems = new PolicyProblems(model);
     this.#population = new Population(model, options.node, this.#attached);
     this.#groups = new LocalGroups(model, (name) => this.#traits.peerPorts(name), options.unknownEndpoints === "allow");
   }
@@ -81,9 +83,9 @@ export class PolicyCompiler {
     return this.#numbers;
   }
 
-  /** What could not be done as it was meant. Looks at all policies. */
+  /** What could not be done as it was meant, as of the last `update`. */
   get problems(): readonly Problem[] {
-    return policyProblems(this.#model);
+    return this.#problems.all;
   }
 
   /** Which endpoints are joined to this node, by this node's own knowledge, and with which addresses. */
@@ -111,7 +113,9 @@ export class PolicyCompiler {
   update(change: Partial<PolicyModelChange> = {}): PolicyChange {
     const { namespaces, endpoints, nodes, tiers, policies } = this.#started ? change : this.#everything();
     for (const name of policies ?? []) this.#groups.policy(name);
-    if (tiers !== undefined && [...tiers].length > 0) this.#groups.tiers();
+    const tiersToo = tiers !== undefined && tiers.size > 0;
+    if (tiersToo) this.#groups.tiers();
+    this.#problems.update(tiersToo ? [...this.#model.policies.keys(), ...(policies ?? [])] : (policies ?? []));
     const stale = [...(endpoints ?? []), ...this.#stale];
     this.#stale.clear();
     const population = this.#population.update(namespaces ?? [], stale, nodes ?? []);

@@ -65,29 +65,19 @@ export class Decider {
   }
 
   /** Ascending. */
-  #places(facts: Facts): readonly number[] {
-    let places = this.#always;
-    for (const fact of facts.keys()) places = merged(places, this.#byFact.get(fact) ?? []);
-    return places;
-  }
-}
-
-/** Ascending, both and the result; what is in both stands there once. Sorting them would cost several times as much. */
-function merged(a: readonly number[], b: readonly number[]): readonly number[] {
-  if (a.length === 0 || b.length === 0) return a.length === 0 ? b : a;
-  const found: number[] = [];
-  let [left, right] = [0, 0];
-  for (;;) {
-    const [x, y] = [a[left], b[right]];
-    if (x === undefined && y === undefined) return found;
-    if (y === undefined || (x !== undefined && x <= y)) {
-      if (x !== undefined) found.push(x);
-      left++;
-      if (x === y) right++;
-    } else {
-      found.push(y);
-      right++;
+  #places(facts: Facts): Uint32Array {
+    const lists = [this.#always];
+    for (const fact of facts.keys()) {
+      const places = this.#byFact.get(fact);
+      if (places !== undefined) lists.push(places);
     }
+    const all = new Uint32Array(lists.reduce((sum, { length }) => sum + length, 0));
+    let filled = 0;
+    for (const places of lists) {
+      all.set(places, filled);
+      filled += places.length;
+    }
+    return lists.length === 1 ? all : all.sort();
   }
 }
 

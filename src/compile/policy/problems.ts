@@ -3,9 +3,33 @@ import { type Policy, type PolicyModel, policyName } from "../../model/policy.ts
 import { portMatches } from "./port-match.ts";
 import { brokenBecause } from "./program.ts";
 
-/** What could not be done as it was meant, in all policies. */
+/** What could not be done as it was meant, in all policies. `PolicyProblems` follows changes. */
 export function policyProblems(model: PolicyModel): readonly Problem[] {
   return [...model.policies.values()].flatMap((policy) => problemsOf(policy, model.tiers));
+}
+
+/** What of policies could not be done as it was meant. */
+export class PolicyProblems {
+  readonly #model: PolicyModel;
+  readonly #byPolicy = new Map<string, readonly Problem[]>();
+
+  constructor(model: PolicyModel) {
+    this.#model = model;
+  }
+
+  get all(): readonly Problem[] {
+    return [...this.#byPolicy.values()].flat();
+  }
+
+  /** Looks at these policies again. */
+  update(names: Iterable<string>): void {
+    for (const name of names) {
+      const policy = this.#model.policies.get(name);
+      const found = policy === undefined ? [] : problemsOf(policy, this.#model.tiers);
+      if (found.length === 0) this.#byPolicy.delete(name);
+      else this.#byPolicy.set(name, found);
+    }
+  }
 }
 
 function problemsOf(policy: Policy, tiers: PolicyModel["tiers"]): readonly Problem[] {
