@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseAddress } from "../../../src/base/address.ts";
-import { systemClock } from "../../../src/base/clock.ts";
+import { FakeClock, systemClock } from "../../../src/base/clock.ts";
 import { createLog } from "../../../src/base/log.ts";
 import { openConntrack } from "../../../src/kernel/conntrack-socket.ts";
 import { flood, ruleOnOutput } from "../../../src/kernel/netlink-events.fixture.ts";
@@ -207,12 +207,13 @@ test("a flood of denied packets to 16,000 ports is a few flows, however the kern
 
 test("where another program has the log group it says so, and connections are told all the same", async () => {
   const first = start("all");
+  const clock = new FakeClock(Date.now());
   const second = new FlowLog({
     scope: "all",
     knowledge: { decision: () => undefined, end: (address) => ({ kind: "address", address }), isOwn: () => true },
     poller,
-    sysctls: kernelSysctls(),
-    clock: systemClock,
+    sysctls: { tryRead: () => undefined },
+    clock,
     log,
     netns: first.netns.fd,
   });
@@ -220,7 +221,29 @@ test("where another program has the log group it says so, and connections are to
   expect(second.problems).toMatchObject([{ severity: "warning", subject: "flows", reason: "FlowsMissing" }]);
   expect(second.problems[0]?.message).toContain("another program listens");
   first.send(2000);
-  const [flow] = await until(second, (all) => all.length > 0);
+  const [flow] = await until(second, (all) => {
+    void clock.advance(1000);
+    return all.length > 0;
+  });
   expect(flow).toMatchObject({ ingress: { by: "forgotten", number: 6 }, source: { kind: "address" } });
   expect(parseAddress("10.1.0.2")).toBe(flow?.source.kind === "address" ? flow.source.address : parseAddress("::"));
+
+  // It is free again: a minute later it is taken.
+  await first.flows.close();
+  for (let round = 0; round < 500 && second.problems.length > 0; round++) {
+    await clock.advance(1000);
+    await Bun.sleep(1);
+  }
+  expect(second.problems).toEqual([]);
+  first.send(2002);
+  await until(second, (all) => {
+    void clock.advance(1000);
+    return all.some(({ port, obstacle }) => port === 2002 && obstacle === "forgotten");
+  });
 }, 60_000);
+
+test("where connection tracking tells of nothing it says so", () => {
+  const off = { tryRead: (name: readonly string[]) => (name.at(-1) === "nf_conntrack_events" ? "0" : undefined) };
+  const { flows } = start("all", { sysctls: off });
+  expect(flows.problems).toMatchObject([{ reason: "FlowsMissing", message: "conntrack tells of no connections" }]);
+});

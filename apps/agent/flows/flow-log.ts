@@ -97,10 +97,11 @@ export class FlowLog {
   readonly #timeouts: ConntrackTimeouts;
   readonly #lastHits = new Map<number, number>();
   readonly #seen = { allow: { egress: 0, ingress: 0, none: 0 }, deny: { egress: 0, ingress: 0, none: 0 } };
-  readonly #problems: Problem[] = [];
+  /** By what cannot be done. */
+  readonly #problems = new Map<string, Problem>();
   readonly #stop = new AbortController();
-  readonly #denied: NflogWatch | undefined;
-  readonly #connections: ConntrackWatch | undefined;
+  #denied: NflogWatch | undefined;
+  #connections: ConntrackWatch | undefined;
 
   constructor(options: FlowLogOptions) {
     this.#options = options;
@@ -113,17 +114,26 @@ export class FlowLog {
       reason: (number) => this.#reason(number),
     });
     this.#timeouts = readTimeouts(sysctls);
-    this.#denied = this.#try("hear of denied packets", () => this.#watchDenied());
-    this.#connections = this.#try("hear of connections", () => this.#watchConnections());
+    this.#listen();
     void this.#run();
   }
 
   get problems(): readonly Problem[] {
     const { failure } = this.#history.kept;
-    if (failure === undefined) return this.#problems;
     return [
-      ...this.#problems,
-      problem("warning", "FlowsNotKept", `flows are not kept: ${failure}`, "free some space; it is tried again"),
+      ...this.#problems.values(),
+      ...(failure === undefined
+        ? []
+        : [problem("FlowsNotKept", `flows are not kept: ${failure}`, "free some space; it is tried again")]),
+      ...(this.#options.sysctls.tryRead(eventsSetting) === "0"
+        ? [
+            problem(
+              "FlowsMissing",
+              "conntrack tells of no connections",
+              "sysctl -w net.netfilter.nf_conntrack_events=2",
+            ),
+          ]
+        : []),
     ];
   }
 
@@ -166,8 +176,15 @@ export class FlowLog {
       const isEnd = tick % ticksPerWindow === 0;
       this.#history.add(isEnd ? this.#aggregator.turn() : this.#aggregator.fresh());
       if (isEnd) this.#forgetHits();
+      if (isEnd) this.#listen();
       await this.#history.flush();
     }
+  }
+
+  /** Another program may have the log group, or a module may come with the first rule that needs it: what is missing is tried again. */
+  #listen(): void {
+    this.#denied ??= this.#try("hear of denied packets", () => this.#watchDenied());
+    this.#connections ??= this.#try("hear of connections", () => this.#watchConnections());
   }
 
   #watchDenied(): NflogWatch {
@@ -285,20 +302,23 @@ export class FlowLog {
 
   #try<T>(what: string, work: () => T): T | undefined {
     try {
-      return work();
+      const done = work();
+      this.#problems.delete(what);
+      return done;
     } catch (error) {
-      this.#options.log.warn(`cannot ${what}`, { error });
+      if (!this.#problems.has(what)) this.#options.log.warn(`cannot ${what}`, { error });
       const remedy = error instanceof TwillError ? error.remedy : undefined;
-      this.#problems.push(
-        problem("warning", "FlowsMissing", `cannot ${what}: ${describeError(error)}`, remedy ?? "see the agent's log"),
-      );
+      const told = problem("FlowsMissing", `cannot ${what}: ${describeError(error)}`, remedy ?? "see the agent's log");
+      this.#problems.set(what, told);
       return undefined;
     }
   }
 }
 
-const problem = (severity: Problem["severity"], reason: string, message: string, remedy: string): Problem => ({
-  severity,
+const eventsSetting = ["netfilter", "nf_conntrack_events"];
+
+const problem = (reason: string, message: string, remedy: string): Problem => ({
+  severity: "warning",
   subject: "flows",
   reason,
   message,
