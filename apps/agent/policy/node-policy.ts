@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { isCode } from "../../../src/base/errors.ts";
 import type { Problem } from "../../../src/base/problem.ts";
 import type { Conntrack } from "../../../src/kernel/conntrack.ts";
 import type { Nft } from "../../../src/kernel/nft.ts";
@@ -41,13 +42,12 @@ export class NodePolicy extends Policy {
     const { nodeName: node, policyUnknown: unknown } = options;
     const boot = readFileSync(options.bootIdFile, "utf8").trim();
     const decisions = new DecisionFile(join(options.stateDir, "cache", "decisions.json"), boot, others.log);
-    const { family, table } = twillTable;
     super({
       ...others,
       node,
       unknown,
       kernel: {
-        held: heldPolicy(nft.read(family, table), decisions.load()),
+        held: heldPolicy(readTable(nft), decisions.load()),
         get isReady() {
           return dataplane()?.isStarted === true;
         },
@@ -95,3 +95,13 @@ const tableOptions = ({ policyEstablished, policyDenied, policyUnknown, attachme
   ...(attachment === "routed" && { podInterfaces }),
   unknownPodsAllowed: policyUnknown === "open",
 });
+
+/** Without the capability for it the agent starts all the same, and says what it lacks (capabilities.ts). */
+function readTable(nft: Nft): ReturnType<Nft["read"]> {
+  try {
+    return nft.read(twillTable.family, twillTable.table);
+  } catch (error) {
+    if (isCode(error, "denied")) return undefined;
+    throw error;
+  }
+}
