@@ -120,21 +120,9 @@ export class FlowLog {
 
   get problems(): readonly Problem[] {
     const { failure } = this.#history.kept;
-    return [
-      ...this.#problems.values(),
-      ...(failure === undefined
-        ? []
-        : [problem("FlowsNotKept", `flows are not kept: ${failure}`, "free some space; it is tried again")]),
-      ...(this.#options.sysctls.tryRead(eventsSetting) === "0"
-        ? [
-            problem(
-              "FlowsMissing",
-              "conntrack tells of no connections",
-              "sysctl -w net.netfilter.nf_conntrack_events=2",
-            ),
-          ]
-        : []),
-    ];
+    if (failure === undefined) return [...this.#problems.values()];
+    const told = problem("FlowsNotKept", `flows are not kept: ${failure}`, "free some space; it is tried again");
+    return [...this.#problems.values(), told];
   }
 
   get counters(): FlowCounters {
@@ -185,6 +173,8 @@ export class FlowLog {
   #listen(): void {
     this.#denied ??= this.#try("hear of denied packets", () => this.#watchDenied());
     this.#connections ??= this.#try("hear of connections", () => this.#watchConnections());
+    if (this.#options.sysctls.tryRead(eventsSetting) !== "0") this.#problems.delete("events");
+    else this.#problems.set("events", silentConntrack);
   }
 
   #watchDenied(): NflogWatch {
@@ -324,6 +314,12 @@ const problem = (reason: string, message: string, remedy: string): Problem => ({
   message,
   remedy,
 });
+
+const silentConntrack = problem(
+  "FlowsMissing",
+  "conntrack tells of no connections",
+  "sysctl -w net.netfilter.nf_conntrack_events=2",
+);
 
 function readTimeouts(sysctls: Pick<Sysctls, "tryRead">): ConntrackTimeouts {
   const timeouts = new Map<string, number>();
