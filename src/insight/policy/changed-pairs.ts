@@ -16,8 +16,8 @@ interface Change {
 /** Collects pairs of kinds by what changes between them. */
 export class ChangedPairs {
   readonly #universe: Universe;
-  /** By the numbers of both ends' changes; undefined: nothing comes of them. */
-  readonly #changes = new Map<number, Change | undefined>();
+  /** By the numbers of both ends' changes, egress first; null: nothing comes of them. Asked for millions of pairs. */
+  readonly #changes: (Change | null)[][] = [];
   readonly #byContent = new Map<string, Change>();
   readonly #meeting: Meeting;
 
@@ -27,8 +27,9 @@ export class ChangedPairs {
   }
 
   note(source: Kind, destination: Kind, egress: EndChange, ingress: EndChange): void {
-    const change = this.#changeOf(egress, ingress);
-    if (change === undefined) return;
+    const known = this.#changes[egress.number]?.[ingress.number];
+    const change = known === undefined ? this.#changeOf(egress, ingress) : known;
+    if (change === null) return;
     if (!this.#meeting.possible(source, destination)) {
       if (source === destination) change.itself.add(source.index);
       return;
@@ -41,18 +42,19 @@ export class ChangedPairs {
     addBit(row, destination.index);
   }
 
-  #changeOf(egress: EndChange, ingress: EndChange): Change | undefined {
-    const key = egress.number * 2 ** 26 + ingress.number;
-    const known = this.#changes.get(key);
-    if (known !== undefined || this.#changes.has(key)) return known;
+  #changeOf(egress: EndChange, ingress: EndChange): Change | null {
+    this.#changes[egress.number] ??= [];
+    const row = this.#changes[egress.number] ?? [];
+    const known = row[ingress.number];
+    if (known !== undefined) return known;
     const [was, is] = [intersect(egress.before, ingress.before), intersect(egress.after, ingress.after)];
     const [gained, lost] = [subtract(is, was), subtract(was, is)];
     const content = `${gained}|${lost}`;
     const change = isEqual(was, is)
-      ? undefined
+      ? null
       : (this.#byContent.get(content) ?? { gained, lost, rows: new Map(), itself: new Set() });
-    if (change !== undefined) this.#byContent.set(content, change);
-    this.#changes.set(key, change);
+    if (change !== null) this.#byContent.set(content, change);
+    row[ingress.number] = change;
     return change;
   }
 
@@ -104,21 +106,29 @@ function withSelf(source: number, destinations: Bits, itself: ReadonlySet<number
 /** Whether two kinds have members that can talk at all: not a pod with itself, a node with its own pods only as their own. */
 class Meeting {
   readonly #universe: Universe;
+  /** By index: the one member of a kind that has no other. */
+  readonly #only: readonly (string | undefined)[];
   readonly #nodesOf = new Map<Kind, ReadonlySet<string>>();
 
   constructor(universe: Universe) {
     this.#universe = universe;
+    this.#only = universe.kinds.map(({ who }) => {
+      const [first, ...others] = who.of === "outside" ? [] : new Set(who.members);
+      return others.length === 0 ? first : undefined;
+    });
   }
 
   possible(source: Kind, destination: Kind): boolean {
-    if (source === destination) return source.who.of === "workloads" && new Set(source.who.members).size > 1;
-    if (source.who.of === "workloads" && destination.who.of === "workloads") return !sameSinglePod(source, destination);
+    if (source.who.of === "workloads" && destination.who.of === "workloads") {
+      const only = this.#only[source.index];
+      return only === undefined || only !== this.#only[destination.index];
+    }
     const [pods, others] = source.who.of === "workloads" ? [source, destination] : [destination, source];
-    if (pods.who.of !== "workloads" || others.who.of !== "nodes") return pods.who.of === "workloads";
+    if (others.who.of !== "nodes") return true;
     const nodes = this.#nodes(pods);
     if (others.who.own) return others.who.members.some((node) => nodes.has(node));
-    const [only] = new Set(others.who.members);
-    return !(nodes.size === 1 && only !== undefined && nodes.has(only) && new Set(others.who.members).size === 1);
+    const only = this.#only[others.index];
+    return only === undefined || nodes.size > 1 || !nodes.has(only);
   }
 
   /** "" for pods that have none yet. */
@@ -131,10 +141,4 @@ class Meeting {
     this.#nodesOf.set(kind, nodes);
     return nodes;
   }
-}
-
-/** One pod's two addresses. */
-function sameSinglePod(a: Kind, b: Kind): boolean {
-  const members = [a, b].flatMap(({ who }) => (who.of === "workloads" ? who.members : []));
-  return new Set(members).size === 1;
 }

@@ -2,11 +2,13 @@ import { brokenBecause } from "../../compile/policy/program.ts";
 import { matchesEndpoint } from "../../compile/policy/selector.ts";
 import {
   type Direction,
+  type EndpointMatch,
   type Policy,
   type PolicyModel,
   type PolicyRule,
   policyName,
   type Selector,
+  type WorkloadEndpoint,
 } from "../../model/policy.ts";
 import { isSamePolicy } from "./affected.ts";
 import { describeEndpoints, describeSelector } from "./describe-match.ts";
@@ -37,46 +39,73 @@ export type LintCheck =
   | "doubtful";
 
 /** What shows by the policies and who is there, without judging traffic (`shadowedRules`, `cutsDns` do). */
-export const plainLint = (model: PolicyModel): readonly LintFinding[] => [
-  ...[...model.policies.values()].flatMap((policy) => lintPolicy(model, policy)),
-  ...duplicates(model),
-  ...ties(model),
-];
+export function plainLint(model: PolicyModel): readonly LintFinding[] {
+  const pods = new Pods(model);
+  return [
+    ...[...model.policies.values()].flatMap((policy) => lintPolicy(model, pods, policy)),
+    ...duplicates(model),
+    ...ties(model, pods),
+  ];
+}
 
-function lintPolicy(model: PolicyModel, policy: Policy): readonly LintFinding[] {
+/** Whom an expression selects, without asking everybody where it names a namespace. */
+class Pods {
+  readonly #model: PolicyModel;
+  readonly #byNamespace: ReadonlyMap<string, readonly WorkloadEndpoint[]>;
+
+  constructor(model: PolicyModel) {
+    this.#model = model;
+    this.#byNamespace = Map.groupBy(model.endpoints.values(), ({ namespace }) => namespace);
+  }
+
+  in(namespace: string | undefined): Iterable<WorkloadEndpoint> {
+    return namespace === undefined ? this.#model.endpoints.values() : (this.#byNamespace.get(namespace) ?? []);
+  }
+
+  some(match: EndpointMatch, holds: (pod: WorkloadEndpoint) => boolean = () => true): boolean {
+    for (const pod of this.in(match.namespace)) if (this.#selects(match, pod) && holds(pod)) return true;
+    return false;
+  }
+
+  /** Some pod is selected by both. */
+  shared(a: EndpointMatch, b: EndpointMatch): boolean {
+    return this.some(a, (pod) => this.#selects(b, pod));
+  }
+
+  #selects(match: EndpointMatch, pod: WorkloadEndpoint): boolean {
+    return matchesEndpoint(match, pod, this.#model.namespaces.get(pod.namespace)?.labels ?? {});
+  }
+}
+
+function lintPolicy(model: PolicyModel, pods: Pods, policy: Policy): readonly LintFinding[] {
   const broken = brokenBecause(policy, model.tiers);
   const place = placeOf(policy);
   if (broken !== undefined) {
     const message = `it cannot be understood, and denies what it selects: ${broken}`;
     return [{ severity: "error", check: "broken", place, message, remedy: "correct it, or delete it" }];
   }
-  const subjects = [...model.endpoints.values()].filter((endpoint) => selects(model, policy.subject, endpoint));
+  const selectsNobody = !pods.some(policy.subject);
   const nobody: LintFinding = {
     severity: "warning",
     check: "selects-nobody",
     place,
     message: `it selects no pod: there are none of ${describeEndpoints(policy.subject)}`,
-    remedy: hintFor(model, policy.subject) ?? "correct the selector, or delete the policy",
+    remedy: hintFor(model, pods, policy.subject) ?? "correct the selector, or delete the policy",
   };
   return [
-    ...(subjects.length === 0 ? [nobody] : []),
+    ...(selectsNobody ? [nobody] : []),
     ...(["ingress", "egress"] as const).flatMap((direction) =>
       (policy[direction] ?? []).flatMap((rule, index) => [
-        ...emptyPeers(model, policy, direction, rule, index),
-        ...(subjects.length === 0 ? [] : unknownNames(model, policy, direction, rule, index)),
+        ...emptyPeers(model, pods, policy, direction, rule, index),
+        ...(selectsNobody ? [] : unknownNames(pods, policy, direction, rule, index)),
       ]),
     ),
   ];
 }
 
-const selects = (
-  model: PolicyModel,
-  match: Policy["subject"],
-  endpoint: Parameters<typeof matchesEndpoint>[1],
-): boolean => matchesEndpoint(match, endpoint, model.namespaces.get(endpoint.namespace)?.labels ?? {});
-
 function emptyPeers(
   model: PolicyModel,
+  pods: Pods,
   policy: Policy,
   direction: Direction,
   rule: PolicyRule,
@@ -85,7 +114,7 @@ function emptyPeers(
   return [rule.source, rule.destination].flatMap((peer) =>
     (peer === undefined ? [] : leavesOf(peer)).flatMap((leaf) => {
       if (!("endpoints" in leaf)) return [];
-      for (const endpoint of model.endpoints.values()) if (selects(model, leaf.endpoints, endpoint)) return [];
+      if (pods.some(leaf.endpoints)) return [];
       return [
         {
           severity: "warning",
@@ -94,7 +123,7 @@ function emptyPeers(
           direction,
           message: `there is nobody: ${describeEndpoints(leaf.endpoints)}`,
           remedy:
-            hintFor(model, leaf.endpoints) ??
+            hintFor(model, pods, leaf.endpoints) ??
             "correct the selector; if they are still to come, nothing needs to be done",
         } as const,
       ];
@@ -103,13 +132,12 @@ function emptyPeers(
 }
 
 /** What there is instead, where a single label's value is all that is wrong. */
-function hintFor(model: PolicyModel, { namespace, labels }: Policy["subject"]): string | undefined {
+function hintFor(model: PolicyModel, pods: Pods, { namespace, labels }: Policy["subject"]): string | undefined {
   if (namespace !== undefined && !model.namespaces.has(namespace)) return `there is no namespace ${namespace}`;
   if (labels === undefined) return undefined;
   for (const part of conjuncts(labels)) {
     if (part.op !== "in" && part.op !== "has") continue;
-    const pods = [...model.endpoints.values()].filter((pod) => namespace === undefined || pod.namespace === namespace);
-    const values = new Set(pods.flatMap((pod) => pod.labels[part.key] ?? []));
+    const values = new Set([...pods.in(namespace)].flatMap((pod) => pod.labels[part.key] ?? []));
     if (part.op === "in" && part.values.some((value) => values.has(value))) continue;
     if (part.op === "has" && values.size > 0) continue;
     const known = [...values].sort().slice(0, 5).join(", ");
@@ -124,18 +152,15 @@ const conjuncts = (selector: Selector): readonly Selector[] =>
   selector.op === "and" ? selector.of.flatMap(conjuncts) : [selector];
 
 function unknownNames(
-  model: PolicyModel,
+  pods: Pods,
   policy: Policy,
   direction: Direction,
   rule: PolicyRule,
   index: number,
 ): readonly LintFinding[] {
-  const receivers = direction === "ingress" ? policy.subject : undefined;
+  const receivers = direction === "ingress" ? policy.subject : {};
   return portNamesOf(rule).flatMap((name) => {
-    for (const endpoint of model.endpoints.values()) {
-      if (receivers !== undefined && !selects(model, receivers, endpoint)) continue;
-      if (endpoint.ports.some((port) => port.name === name)) return [];
-    }
+    if (pods.some(receivers, ({ ports }) => ports.some((port) => port.name === name))) return [];
     const who = direction === "ingress" ? "no pod that it selects" : "no pod at all";
     return [
       {
@@ -170,12 +195,12 @@ function duplicates({ policies }: PolicyModel): readonly LintFinding[] {
 }
 
 /** Between policies of equal priority the name decides, which nobody means. */
-function ties(model: PolicyModel): readonly LintFinding[] {
+function ties(model: PolicyModel, pods: Pods): readonly LintFinding[] {
   const ordered = [...model.policies.values()].filter(({ id }) => id.kind !== "NetworkPolicy");
   const groups = Map.groupBy(ordered, ({ tier, order }) => `${tier} ${order}`);
   return [...groups.values()].flatMap((group) =>
     group.flatMap((policy, at) => {
-      const other = group.slice(0, at).find((earlier) => mayDisagree(model, earlier, policy));
+      const other = group.slice(0, at).find((earlier) => mayDisagree(pods, earlier, policy));
       if (other === undefined) return [];
       return [
         {
@@ -190,15 +215,12 @@ function ties(model: PolicyModel): readonly LintFinding[] {
   );
 }
 
-function mayDisagree(model: PolicyModel, a: Policy, b: Policy): boolean {
+function mayDisagree(pods: Pods, a: Policy, b: Policy): boolean {
   const actions = (["ingress", "egress"] as const).some((direction) => {
     const [of, other] = [a, b].map((policy) => new Set(policy[direction]?.map(({ action }) => action)));
     return [...(of ?? [])].some((action) =>
       [...(other ?? [])].some((one) => one !== action && one !== "log" && action !== "log"),
     );
   });
-  if (!actions) return false;
-  for (const endpoint of model.endpoints.values())
-    if (selects(model, a.subject, endpoint) && selects(model, b.subject, endpoint)) return true;
-  return false;
+  return actions && pods.shared(a.subject, b.subject);
 }

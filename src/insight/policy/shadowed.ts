@@ -1,5 +1,6 @@
-import { decideOne } from "../../compile/policy/decide.ts";
-import type { Program, Step } from "../../compile/policy/program.ts";
+import { decideOne, type Facts, type Point, stepMatches } from "../../compile/policy/decide.ts";
+import type { Program } from "../../compile/policy/program.ts";
+import { no } from "../../compile/policy/truth.ts";
 import { type Direction, type Policy, type PolicyModel, policyName } from "../../model/policy.ts";
 import type { DecisionReason } from "../../model/policy-state.ts";
 import { rulePlace } from "./explain.ts";
@@ -42,25 +43,20 @@ export function shadowedRules(model: PolicyModel): readonly LintFinding[] {
   );
 }
 
-function note(uses: Map<string, Use>, program: Program, ...[facts, point]: SituationOf): void {
+function note(uses: Map<string, Use>, program: Program, facts: Facts, point: Point): void {
   const { reason } = decideOne(program, facts, point);
   for (const step of program.steps) {
     if (step.reason.by !== "rule" || step.action === "log") continue;
     const key = useKey(program.direction, step.reason);
     const use = uses.get(key) ?? { matches: false, decides: false, instead: new Map() };
     uses.set(key, use);
-    if (use.decides || !matchesAlone(program, step, facts, point)) continue;
+    if (use.decides || stepMatches(step, facts, point) === no) continue;
     use.matches = true;
     // A pass decides that others decide.
     if (step.reason === reason || step.action === "pass") use.decides = true;
     else use.instead.set(useKey(program.direction, reason), reason);
   }
 }
-
-type SituationOf = readonly [facts: Parameters<typeof decideOne>[1], point: Parameters<typeof decideOne>[2]];
-
-const matchesAlone = (program: Program, step: Step, ...[facts, point]: SituationOf): boolean =>
-  decideOne({ ...program, steps: [{ ...step, action: "deny", next: 1 }] }, facts, point).verdict === "deny";
 
 const useKey = (direction: Direction, reason: DecisionReason): string => `${direction} ${JSON.stringify(reason)}`;
 
