@@ -65,7 +65,7 @@ describe("one error, with file, line and what would be right", () => {
     ["in the second document", "a: 1\n---\nb:\n  - c\n  d: 1\n", 5, "give it the same indentation"],
     ["an item among fields", "a:\n  b: 1\n  - c\n", 3, "indent it below the field"],
     ["a list behind a colon", "a: - b\n", 1, "begin it on the next line"],
-    ["a line without a colon", "kind NetworkPolicy\nb: 1\n", 2, "indent it"],
+    ["a line without a colon", "kind NetworkPolicy\nb: 1\n", 1, "write NAME: VALUE"],
     ["a field without a colon", "a: 1\nkind NetworkPolicy\n", 2, "write NAME: VALUE"],
     ["a second colon", "a: b: c\n", 1, "put the text in quotes"],
     ["prose behind quotes", 'a: "b" is what we want\n', 1, 'remove "is what we want"'],
@@ -88,7 +88,6 @@ describe("one error, with file, line and what would be right", () => {
     ["a key twice behind a block of text", "a: |\n  a: 1\n  a: 2\na: 2\n", 4, "keep one"],
     ["an alias inside itself", "x: 1\n---\na: &a [*a]\n", 3, "write the value out"],
     ["a template of Helm's", "a: {{ .Values.x }}\n", 1, "helm template"],
-    ["an anchor before a key", "a: 1\nb:\n  &x c: 2\n", 3, "put it behind the colon"],
     ["a complex key", "? [a]\n: b\n", 1, "write a text as the key"],
     ["a tag of a program's", "a: !ruby/object x\n", 1, "remove it"],
     ["an invisible character", "a: b\u0007\n", 1, "remove it"],
@@ -118,7 +117,8 @@ test("aliases of aliases do not fill the memory", () => {
 });
 
 test("deep nesting is refused", () => {
-  expect(() => parseYaml("[".repeat(5000), "f")).toThrow("nested more than 100 deep");
+  expect(() => parseYaml("[".repeat(500) + "]".repeat(500), "f")).toThrow("nested more than 100 deep");
+  expect(() => parseYaml("[".repeat(50_000), "f")).toThrow("nested more than 100 deep");
   expect(() => parseYaml("- ".repeat(5000), "f")).toThrow("nested more than 100 deep");
 });
 

@@ -1,8 +1,9 @@
+import { parseAllDocuments } from "yaml";
 import { TwillError } from "../../base/errors.ts";
 import { type JsonDocument, plainValue } from "../../base/json.ts";
 import { JsonError, positionAt } from "../../base/json-error.ts";
-import { Cursor } from "./cursor.ts";
-import { YamlParser } from "./parser.ts";
+import { mistakeOf } from "./mistake.ts";
+import { YamlTree } from "./tree.ts";
 
 const MAX_LENGTH = 16 << 20;
 
@@ -20,12 +21,16 @@ export function parseYamlStream(input: string, source: string): readonly JsonDoc
     });
   }
   const text = input.replace(/^\uFEFF/, "").replace(/\r\n?/g, "\n");
-  const document = { text, source, code: "invalid" } as const;
-  refuseInvisible(document);
-  return parts(text).flatMap(({ start, end }) => {
-    const cursor = new Cursor(document, start, end);
-    cursor.skipToContent();
-    return cursor.atEnd ? [] : [{ ...document, root: new YamlParser(cursor).document() }];
+  const about = { text, source, code: "invalid" } as const;
+  refuseInvisible(about);
+  const found = compose(text);
+  for (const { errors, warnings } of found) {
+    const [first] = [...errors, ...warnings];
+    if (first !== undefined) throw mistakeOf(about, first);
+  }
+  return found.flatMap((document) => {
+    const root = new YamlTree(about, document).root();
+    return root === undefined ? [] : [{ ...about, root }];
   });
 }
 
@@ -39,6 +44,12 @@ export const parseYaml = (
     line: positionAt(text, root.start).line,
   }));
 
+/** One set of rules for all documents, whatever version they say they are of: "yes" is a text, as for Kubernetes. */
+function compose(text: string) {
+  const documents = parseAllDocuments(text, { schema: "core", merge: true, prettyErrors: false });
+  return Array.isArray(documents) ? documents : [];
+}
+
 /** Section 5.1: but for tab and line ends, a text in YAML has no control characters. */
 function refuseInvisible(document: Omit<JsonDocument, "root">): void {
   const match = /[^\P{Cc}\t\n\x85]/u.exec(document.text);
@@ -51,30 +62,4 @@ function refuseInvisible(document: Omit<JsonDocument, "root">): void {
     `there is U+${code}, which cannot be seen`,
     "remove it, or write an escape in double quotes",
   );
-}
-
-interface Part {
-  readonly start: number;
-  readonly end: number;
-}
-
-/**
- * "---" and "..." at the start of a line end a document wherever they stand, even in a block of text (section 9.1.2). Directives
- * ("%YAML 1.2") say nothing that is needed here.
- */
-function parts(text: string): readonly Part[] {
-  const found: Part[] = [];
-  let start = 0;
-  for (const match of text.matchAll(/^(?:---(?=\s|$)|\.\.\.(?=\s|$)[^\n]*)/gm)) {
-    found.push({ start, end: match.index });
-    start = match.index + match[0].length;
-  }
-  found.push({ start, end: text.length });
-  return found.map((part) => ({ ...part, start: part.start + directives(text.slice(part.start, part.end)) }));
-}
-
-/** How much of a document's beginning they take. */
-function directives(text: string): number {
-  const lead = /^(?:[ \t]*(?:#[^\n]*)?\n|%[^\n]*(?:\n|$))*/.exec(text)?.[0] ?? "";
-  return /^%/m.test(lead) ? lead.length : 0;
 }
