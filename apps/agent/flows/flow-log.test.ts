@@ -247,3 +247,11 @@ test("where connection tracking tells of nothing it says so", () => {
   const { flows } = start("all", { sysctls: off });
   expect(flows.problems).toMatchObject([{ reason: "FlowsMissing", message: "conntrack tells of no connections" }]);
 });
+
+test("without a usable folder flows are told from memory, and that is said", async () => {
+  const history = { folder: "/dev/null/flows", node: "n1", maximumBytes: 1 << 20, fileBytes: 1 << 18 };
+  const { flows, send } = start("all", { history });
+  expect(flows.problems).toMatchObject([{ subject: "flows", reason: "FlowsNotKept" }]);
+  send(2000);
+  expect(portsOf(await until(flows, (all) => all.length > 0))).toEqual([2000]);
+}, 60_000);

@@ -1,14 +1,12 @@
 import type { Address } from "../../../src/base/address.ts";
 import type { Clock } from "../../../src/base/clock.ts";
-import { describeError, TwillError } from "../../../src/base/errors.ts";
+import { describeError } from "../../../src/base/errors.ts";
 import type { Log } from "../../../src/base/log.ts";
 import { contains, parsePrefix } from "../../../src/base/prefix.ts";
 import type { Problem } from "../../../src/base/problem.ts";
 import { FlowAggregator } from "../../../src/insight/flows/aggregate.ts";
 import { type ConntrackTimeouts, idleSeconds, timeoutNames } from "../../../src/insight/flows/idle-time.ts";
 import { seenConnection, seenPacket } from "../../../src/insight/flows/sightings.ts";
-import { type ConntrackWatch, watchConntrack } from "../../../src/kernel/conntrack-watch.ts";
-import { type NflogWatch, watchNflog } from "../../../src/kernel/nflog.ts";
 import type { Poller } from "../../../src/kernel/poller.ts";
 import type { Sysctls } from "../../../src/kernel/sysctl.ts";
 import type { FlowEnd, FlowObstacle, FlowPage, FlowReason, FlowsRequest } from "../../../src/model/flow.ts";
@@ -16,8 +14,9 @@ import type { Direction } from "../../../src/model/policy.ts";
 import type { Decision } from "../../../src/model/policy-state.ts";
 import type { Connection, ConnectionEvent } from "../../../src/objects/conntrack.ts";
 import type { LoggedPacket } from "../../../src/objects/nflog.ts";
-import { labels, logGroup, marks } from "../../../src/render/hooks.ts";
+import { labels, marks } from "../../../src/render/hooks.ts";
 import { FlowHistory } from "./flow-history.ts";
+import { FlowSources, flowsProblem } from "./flow-sources.ts";
 import type { HistoryOptions } from "./history-writer.ts";
 import { OpenConnections } from "./open-connections.ts";
 
@@ -55,13 +54,6 @@ export interface FlowLogOptions {
 const tickMs = 1000;
 const ticksPerWindow = 60;
 
-/**
- * Events are other people's packets. 2,000 a second cost 2 % of a processor (docs/flows.md); what is more waits in a buffer for bursts, and what
- * finds no room there is lost and counted.
- */
-const pace = { perSecond: 2000, burst: 8000 };
-const receiveBuffer = { connections: 16 << 20, denied: 4 << 20 };
-
 const linkLocal = parsePrefix("fe80::/10");
 
 const obstacles: ReadonlyMap<number, FlowObstacle> = new Map([
@@ -75,8 +67,7 @@ const obstacles: ReadonlyMap<number, FlowObstacle> = new Map([
 export interface FlowCounters {
   /** By verdict and deciding direction, as reported: denied packets, connections that began. "none": no decision. */
   readonly seen: Readonly<Record<"allow" | "deny", Readonly<Record<Direction | "none", number>>>>;
-  /** Events that the kernel had no room for. */
-  readonly lost: { readonly connections: number; readonly denied: number };
+  readonly lost: FlowSources["lost"];
   /** Sightings that found no room in their window; flows that found none on the disk. */
   readonly dropped: { readonly window: number; readonly disk: number };
   /** Connections whose ends are waited for, and those that were too many. */
@@ -93,43 +84,48 @@ export class FlowLog {
   readonly #options: FlowLogOptions;
   readonly #history: FlowHistory;
   readonly #aggregator: FlowAggregator;
+  readonly #sources: FlowSources;
   readonly #open = new OpenConnections();
-  readonly #timeouts: ConntrackTimeouts;
+  #timeouts: ConntrackTimeouts;
   readonly #lastHits = new Map<number, number>();
   readonly #seen = { allow: { egress: 0, ingress: 0, none: 0 }, deny: { egress: 0, ingress: 0, none: 0 } };
-  /** By what cannot be done. */
-  readonly #problems = new Map<string, Problem>();
+  /** Why there is no history on the disk. */
+  #unusable: Problem | undefined;
   readonly #stop = new AbortController();
-  #denied: NflogWatch | undefined;
-  #connections: ConntrackWatch | undefined;
 
   constructor(options: FlowLogOptions) {
     this.#options = options;
-    const { clock, log, knowledge, history, sysctls } = options;
-    this.#history =
-      this.#try("keep flows", () => FlowHistory.open(history && { ...history, clock, log })) ??
-      FlowHistory.open(undefined);
+    const { scope, clock, log, poller, knowledge, sysctls, netns } = options;
+    this.#history = this.#openHistory();
     this.#aggregator = new FlowAggregator({
       end: (address) => knowledge.end(address),
       reason: (number) => this.#reason(number),
     });
     this.#timeouts = readTimeouts(sysctls);
-    this.#listen();
+    this.#sources = new FlowSources({
+      ...{ poller, sysctls, clock, log, unlabelled: scope === "all" },
+      onDenied: (packet) => this.#onDenied(packet),
+      onConnection: (event) => this.#onConnection(event),
+      wantsEnd: (id) => this.#open.has(id),
+      ...(netns === undefined ? {} : { netns }),
+    });
     void this.#run();
   }
 
   get problems(): readonly Problem[] {
     const { failure } = this.#history.kept;
-    if (failure === undefined) return [...this.#problems.values()];
-    const told = problem("FlowsNotKept", `flows are not kept: ${failure}`, "free some space; it is tried again");
-    return [...this.#problems.values(), told];
+    return [
+      ...this.#sources.problems,
+      ...(this.#unusable === undefined ? [] : [this.#unusable]),
+      ...(failure === undefined ? [] : [notKept(failure, "free some space; it is tried again")]),
+    ];
   }
 
   get counters(): FlowCounters {
     const { bytes, files, lost } = this.#history.kept;
     return {
       seen: { allow: { ...this.#seen.allow }, deny: { ...this.#seen.deny } },
-      lost: { connections: this.#connections?.counters.lost ?? 0, denied: this.#denied?.counters.lost ?? 0 },
+      lost: this.#sources.lost,
       dropped: { window: this.#aggregator.dropped, disk: lost },
       open: this.#open.size,
       forgotten: this.#open.forgotten,
@@ -150,8 +146,7 @@ export class FlowLog {
   async close(): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort();
-    this.#denied?.close();
-    this.#connections?.close();
+    this.#sources.close();
     this.#history.add(this.#aggregator.turn());
     await this.#history.close();
   }
@@ -163,51 +158,27 @@ export class FlowLog {
       if (signal.aborted) return;
       const isEnd = tick % ticksPerWindow === 0;
       this.#history.add(isEnd ? this.#aggregator.turn() : this.#aggregator.fresh());
-      if (isEnd) this.#forgetHits();
-      if (isEnd) this.#listen();
+      if (isEnd) this.#lookAgain();
       await this.#history.flush();
     }
   }
 
-  /** Another program may have the log group, or a module may come with the first rule that needs it: what is missing is tried again. */
-  #listen(): void {
-    this.#denied ??= this.#try("hear of denied packets", () => this.#watchDenied());
-    this.#connections ??= this.#try("hear of connections", () => this.#watchConnections());
-    if (this.#options.sysctls.tryRead(eventsSetting) !== "0") this.#problems.delete("events");
-    else this.#problems.set("events", silentConntrack);
+  /** At what may be other than a minute ago. */
+  #lookAgain(): void {
+    this.#sources.listen();
+    this.#timeouts = readTimeouts(this.#options.sysctls);
+    this.#forgetHits();
   }
 
-  #watchDenied(): NflogWatch {
-    const { poller, clock, netns } = this.#options;
-    return watchNflog(
-      poller,
-      {
-        group: logGroup.number,
-        copyRange: logGroup.bytes,
-        pace,
-        receiveBuffer: receiveBuffer.denied,
-        clock,
-        ...(netns === undefined ? {} : { netns }),
-      },
-      (packet) => this.#onDenied(packet),
-    );
-  }
-
-  #watchConnections(): ConntrackWatch {
-    const { poller, clock, netns, scope } = this.#options;
-    return watchConntrack(
-      poller,
-      {
-        events: ["new", "destroy"],
-        labelled: scope !== "all",
-        wantsEnd: (id) => this.#open.has(id),
-        pace,
-        receiveBuffer: receiveBuffer.connections,
-        clock,
-        ...(netns === undefined ? {} : { netns }),
-      },
-      (event) => this.#onConnection(event),
-    );
+  #openHistory(): FlowHistory {
+    const { history, clock, log } = this.#options;
+    try {
+      return FlowHistory.open(history && { ...history, clock, log });
+    } catch (error) {
+      log.warn("flows are kept in memory only", { error });
+      this.#unusable = notKept(describeError(error), "mend it, and restart the agent");
+      return FlowHistory.open(undefined);
+    }
   }
 
   #onDenied({ mark, payload }: LoggedPacket): void {
@@ -289,37 +260,10 @@ export class FlowLog {
     for (const number of this.#lastHits.keys())
       if (this.#options.knowledge.decision(number) === undefined) this.#lastHits.delete(number);
   }
-
-  #try<T>(what: string, work: () => T): T | undefined {
-    try {
-      const done = work();
-      this.#problems.delete(what);
-      return done;
-    } catch (error) {
-      if (!this.#problems.has(what)) this.#options.log.warn(`cannot ${what}`, { error });
-      const remedy = error instanceof TwillError ? error.remedy : undefined;
-      const told = problem("FlowsMissing", `cannot ${what}: ${describeError(error)}`, remedy ?? "see the agent's log");
-      this.#problems.set(what, told);
-      return undefined;
-    }
-  }
 }
 
-const eventsSetting = ["netfilter", "nf_conntrack_events"];
-
-const problem = (reason: string, message: string, remedy: string): Problem => ({
-  severity: "warning",
-  subject: "flows",
-  reason,
-  message,
-  remedy,
-});
-
-const silentConntrack = problem(
-  "FlowsMissing",
-  "conntrack tells of no connections",
-  "sysctl -w net.netfilter.nf_conntrack_events=2",
-);
+const notKept = (why: string, remedy: string): Problem =>
+  flowsProblem("FlowsNotKept", `flows are not kept: ${why}`, remedy);
 
 function readTimeouts(sysctls: Pick<Sysctls, "tryRead">): ConntrackTimeouts {
   const timeouts = new Map<string, number>();
