@@ -7,7 +7,7 @@ import { type Flow, flowText } from "./flow.ts";
 import { twillModel } from "./twill-model.ts";
 
 /** Clusters to try; TWILL_ORACLE_CASES for the mass. TWILL_SEED repeats one. */
-const cases = Number(process.env.TWILL_ORACLE_CASES ?? 100);
+const cases = Number(process.env.TWILL_ORACLE_CASES ?? 70);
 const flowsEach = 60;
 
 test("compiled tables say what the oracle says, of random clusters, policies and flows", () => {

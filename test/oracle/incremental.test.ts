@@ -21,7 +21,7 @@ import { droppedBy, policyOptions, type Rulesets } from "./rendered.ts";
 import { deleteObject, putObject, twillModel } from "./twill-model.ts";
 
 /** Clusters; TWILL_ORACLE_CASES for more. TWILL_SEED repeats one. */
-const cases = Number(process.env.TWILL_ORACLE_CASES ?? 6);
+const cases = Number(process.env.TWILL_ORACLE_CASES ?? 4);
 const stepsEach = 25;
 const flowsEach = 40;
 

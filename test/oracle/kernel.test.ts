@@ -14,7 +14,7 @@ import type { ClusterObjects } from "./objects.ts";
 import { droppedBy, renderCluster, rulesetsOf } from "./rendered.ts";
 
 /** Clusters to try; TWILL_KERNEL_CASES for more. TWILL_SEED repeats one. */
-const cases = Number(process.env.TWILL_KERNEL_CASES ?? 110);
+const cases = Number(process.env.TWILL_KERNEL_CASES ?? 95);
 const flowsEach = 60;
 /** A random cluster has at most nine pods, which may all be on one node. */
 const podsEach = 9;

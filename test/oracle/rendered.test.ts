@@ -5,7 +5,7 @@ import { evaluate } from "./evaluate.ts";
 import { checkRendered, droppedBy, renderCluster, rulesetsOf } from "./rendered.ts";
 
 /** Clusters to try; TWILL_ORACLE_CASES for the mass. TWILL_SEED repeats one. */
-const cases = Number(process.env.TWILL_ORACLE_CASES ?? 40);
+const cases = Number(process.env.TWILL_ORACLE_CASES ?? 25);
 
 test("rendered rules, interpreted, drop what the oracle denies and nothing else", () => {
   const only = process.env.TWILL_SEED;

@@ -1,6 +1,7 @@
 import { familyOf } from "../../../src/base/address.ts";
 import { closeFile } from "../../../src/kernel/file.ts";
 import { inNetns } from "../../../src/kernel/netns.ts";
+import { POLLIN, PollSet } from "../../../src/kernel/poll.ts";
 import { encodeSockaddr } from "../../../src/kernel/sockaddr.ts";
 import { AF_INET, AF_INET6, openSocket, SOCK_RAW, trySend } from "../../../src/kernel/socket.ts";
 import type { TestNetns } from "../../support/netns.ts";
@@ -20,7 +21,10 @@ export type TriedFlow = Omit<RawPacket, "token" | "sourcePort">;
 export class Traffic {
   readonly #cluster: BareCluster;
   readonly #senders = new Map<TestNetns, { readonly 4: number; readonly 6: number }>();
-  readonly #listeners = new Map<TestNetns, Listener>();
+  readonly #listeners: Listener[] = [];
+  readonly #poll = new PollSet(512);
+  /** In the order of the poll set. */
+  readonly #watched: { readonly netns: TestNetns; drain(): number[] }[] = [];
   #token = 1;
   #port = 1;
 
@@ -36,7 +40,12 @@ export class Traffic {
         netns,
         inNetns(netns.fd, () => ({ 4: open(AF_INET), 6: open(AF_INET6) })),
       );
-      this.#listeners.set(netns, new Listener(netns.fd));
+      const listener = new Listener(netns.fd);
+      this.#listeners.push(listener);
+      for (const socket of listener.sockets) {
+        this.#poll.add(socket.fd, POLLIN);
+        this.#watched.push({ netns, drain: () => listener.drain(socket) });
+      }
     }
   }
 
@@ -45,14 +54,14 @@ export class Traffic {
    * @returns for each flow whether it did.
    */
   send(flows: readonly TriedFlow[], expected: number): boolean[] {
-    this.#drain();
+    this.#received(0);
     const tokens = flows.map((flow) => this.#sendOne(flow));
     const waiting = new Map(tokens.map((token, index) => [token, index]));
     const arrived = flows.map(() => false);
     let count = 0;
-    for (const until = Date.now() + patience; ; Bun.sleepSync(1)) {
+    for (const until = Date.now() + patience; ; ) {
       const before = count;
-      for (const [netns, token] of this.#drain()) {
+      for (const [netns, token] of this.#received(2)) {
         const index = waiting.get(token);
         const flow = flows[index ?? -1];
         if (index === undefined || flow === undefined || this.#cluster.owner(flow.destination) !== netns) continue;
@@ -77,15 +86,17 @@ export class Traffic {
     return token >>> 0;
   }
 
-  #drain(): (readonly [TestNetns, number])[] {
-    return [...this.#listeners].flatMap(([netns, listener]) =>
-      listener.drain().map((token) => [netns, token] as const),
+  /** What arrives within so many milliseconds, as soon as something does. */
+  #received(milliseconds: number): (readonly [TestNetns, number])[] {
+    if (this.#poll.wait(milliseconds) <= 0) return [];
+    return this.#watched.flatMap(({ netns, drain }, index) =>
+      this.#poll.returned(index) === 0 ? [] : drain().map((token) => [netns, token] as const),
     );
   }
 
   close(): void {
     for (const { 4: four, 6: six } of this.#senders.values()) for (const fd of [four, six]) closeFile(fd);
-    for (const listener of this.#listeners.values()) listener.close();
+    for (const listener of this.#listeners) listener.close();
   }
 }
 
