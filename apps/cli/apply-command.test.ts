@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeError } from "../../src/base/errors.ts";
@@ -172,4 +172,12 @@ describe("wrong command lines", () => {
   ] as const) {
     test(`${command.name} ${argv.join(" ")}`, async () => expect(await twill(command, ...argv)).toContain(expected));
   }
+});
+
+test("a cluster that is not there is not made: nothing written there would reach an agent", async () => {
+  url = `embedded:${directory}/nobody.db`;
+  const policies = file("p.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n");
+  expect(await twill(applyCommand, "-f", policies)).toContain("no agent of this machine keeps its cluster there");
+  expect(await twill(get, "policies")).toContain("no agent of this machine keeps its cluster there");
+  expect(existsSync(`${directory}/nobody.db`)).toBe(false);
 });

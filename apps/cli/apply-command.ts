@@ -1,12 +1,12 @@
 import { TwillError } from "../../src/base/errors.ts";
 import { titleOf } from "../../src/intent/kubernetes/manifest.ts";
-import { openDatastore } from "../../src/store/open.ts";
 import { datastoreKinds } from "../datastore-kinds.ts";
 import { defaultDatastore } from "../defaults.ts";
 import { boolean, text } from "../flags.ts";
 import { command } from "./command.ts";
 import { manifestFlags, readGiven } from "./manifest-files.ts";
 import { objectWriter } from "./object-writer.ts";
+import { openCluster } from "./open-cluster.ts";
 
 export const applyCommand = command({
   name: "apply",
@@ -32,7 +32,7 @@ API server, as kubectl does; elsewhere into the datastore, where every agent see
       for (const object of objects) output.out(`${titleOf(object)} is right (nothing was written)\n`);
       return 0;
     }
-    const store = await openDatastore(flags.datastore, { kinds: datastoreKinds() });
+    const store = await openCluster(flags.datastore, { kinds: datastoreKinds() });
     try {
       const writer = objectWriter(store);
       for (const { kind, stored, value } of objects) writer.check(kind, stored, value);

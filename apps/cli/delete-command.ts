@@ -2,7 +2,6 @@ import { isCode, TwillError } from "../../src/base/errors.ts";
 import { apiKinds, storeName } from "../../src/intent/kubernetes/api-object.ts";
 import { titleOf } from "../../src/intent/kubernetes/manifest.ts";
 import type { Datastore } from "../../src/store/datastore.ts";
-import { openDatastore } from "../../src/store/open.ts";
 import { datastoreKinds } from "../datastore-kinds.ts";
 import { defaultDatastore } from "../defaults.ts";
 import { boolean, text } from "../flags.ts";
@@ -10,6 +9,7 @@ import { command, type Output } from "./command.ts";
 import { deleteNode } from "./delete-node.ts";
 import { manifestFlags, readGiven } from "./manifest-files.ts";
 import { objectWriter } from "./object-writer.ts";
+import { openCluster } from "./open-cluster.ts";
 import { needStoredKind, storedKinds } from "./stored-objects.ts";
 
 const NODE = "node";
@@ -41,7 +41,7 @@ never do this to a node whose pods still run.
       });
     }
     const kind = word === undefined || word === NODE ? undefined : needStoredKind(word, [NODE]);
-    const store = await openDatastore(flags.datastore, { kinds: datastoreKinds() });
+    const store = await openCluster(flags.datastore, { kinds: datastoreKinds() });
     const deletions = [
       ...given.map((object) => ({ title: titleOf(object), kind: object.kind, stored: object.stored })),
       ...names.map((name) => {

@@ -1,11 +1,11 @@
 import { TwillError } from "../../src/base/errors.ts";
-import { openDatastore } from "../../src/store/open.ts";
 import { datastoreKinds } from "../datastore-kinds.ts";
 import { defaultDatastore, defaultRunDir } from "../defaults.ts";
-import { choice, nearest, optional, text, withLetter } from "../flags.ts";
+import { boolean, choice, nearest, optional, text, withLetter } from "../flags.ts";
 import { agentListings, type Listing } from "./agent-listings.ts";
 import { command, type Output } from "./command.ts";
 import { listObjects, objectHeadings } from "./object-listings.ts";
+import { openCluster } from "./open-cluster.ts";
 import { printValue } from "./print-value.ts";
 import { findStoredKinds, storedKindWords } from "./stored-objects.ts";
 import { formatTable } from "./table.ts";
@@ -36,12 +36,16 @@ Nodes, subnets, endpoints and routes are what this node's agent holds; the other
     runDir: text(defaultRunDir, "where the agent's socket is", "DIR"),
     datastore: text(defaultDatastore, "where the cluster's state lives: embedded:FILE or kubernetes:KUBECONFIG", "URL"),
     namespace: withLetter("n", optional("of this namespace only", "NAMESPACE")),
+    allNamespaces: withLetter("A", boolean(false, "of all namespaces, as without -n")),
     output: withLetter("o", choice("table", ["table", "wide", "json", "yaml"], "how it is printed")),
   },
   run: async ({ rest, flags }, output) => {
     const [word, name] = rest;
     if (word === undefined) {
       throw new TwillError("invalid", "what should be listed?", { remedy: `twill get ${words.join("|")}` });
+    }
+    if (flags.allNamespaces && flags.namespace !== undefined) {
+      throw new TwillError("invalid", "-A and -n exclude each other", { remedy: "leave one of them out" });
     }
     const listing = Object.hasOwn(agentListings, word) ? agentListings[word] : undefined;
     if (listing !== undefined) getFromAgent(word, listing, name, flags, output);
@@ -69,7 +73,7 @@ async function getFromStore(word: string, name: string | undefined, flags: Flags
     const remedy = near === undefined ? `twill get ${words.join("|")}` : `did you mean "${near}"?`;
     throw new TwillError("invalid", `"${word}" cannot be listed`, { remedy });
   }
-  const store = await openDatastore(flags.datastore, { kinds: datastoreKinds() });
+  const store = await openCluster(flags.datastore, { kinds: datastoreKinds() });
   try {
     const all = (await Promise.all(kinds.map((kind) => listObjects(store, kind)))).flat();
     const inNamespace = all.filter(

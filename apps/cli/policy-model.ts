@@ -6,10 +6,10 @@ import { PolicyBook } from "../../src/intent/kubernetes/policy-book.ts";
 import { decodeNamespace, decodePolicy } from "../../src/intent/kubernetes/stored-object.ts";
 import type { PolicyModel } from "../../src/model/policy.ts";
 import type { StoredObject } from "../../src/store/datastore.ts";
-import { openDatastore } from "../../src/store/open.ts";
 import { PolicyNodes } from "../agent/policy/policy-nodes.ts";
 import { datastoreKinds } from "../datastore-kinds.ts";
 import { CLUSTER_NETWORK_POLICIES, NAMESPACES, NETWORK_POLICIES, NODES, PODS } from "../kinds.ts";
+import { openCluster } from "./open-cluster.ts";
 
 export interface ReadModel {
   readonly model: PolicyModel;
@@ -28,7 +28,7 @@ export async function readPolicyModel(datastore: string): Promise<ReadModel> {
     ownAddresses: () => [],
     onNode: (name, node) => (node === undefined ? book.deleteNode(name) : book.putNode(node)),
   });
-  const store = await openDatastore(datastore, { kinds: datastoreKinds(nodes) });
+  const store = await openCluster(datastore, { kinds: datastoreKinds(nodes) });
   const each = async (kind: string, read: (object: StoredObject) => void): Promise<void> => {
     for (const object of (await store.list(kind)).objects) {
       try {
