@@ -264,6 +264,28 @@ test("a pod that policy does not know is cut off from its first microsecond, unl
     ],
   );
   expect(enforcer.dropped("unknown")).toBe(7);
+  // What it says to its neighbour about addresses and groups goes through: nothing else with a hop limit of 1, and not these with more.
+  const report = (type: number, hopLimit: number): void => {
+    const node6 = parseAddress("fd00:192:168:50::1");
+    const packet = rawPacket({ ...flow(c6, node6, 0, "ICMP"), sourcePort: 1, token: 0xbeef });
+    packet[7] = hopLimit;
+    packet[40] = type;
+    trySend(wire.raw(cluster.owner(c), 6, 255), packet, 0, encodeSockaddr(node6, 0));
+  };
+  for (const [type, hopLimit] of [
+    [143, 1],
+    [131, 1],
+    [135, 255],
+  ] as const)
+    report(type, hopLimit);
+  for (const [type, hopLimit] of [
+    [143, 2],
+    [128, 1],
+    [135, 254],
+  ] as const)
+    report(type, hopLimit);
+  eventually("the last three are dropped", () => enforcer.dropped("unknown") >= 10);
+  expect(enforcer.dropped("unknown")).toBe(10);
   enforcer.change({ addresses: new Map([[c, { class: 0, ingress: 0, egress: 0 }]]) });
   expectFlows([flow(c, a), flow(outside, c)], [flow(c6, outside6)]);
   enforcer.enforce(state, { ...routed, unknownPodsAllowed: true });

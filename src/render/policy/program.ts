@@ -101,20 +101,25 @@ function base(name: string, path: Path, options: PolicyOptions): ChainOfRules {
   };
 }
 
-/** RFC 4861 section 6.1, 7.1: a hop limit of 255 shows that it comes from the link. */
-const neighbours: readonly NftExpression[] = [
+/** ICMPv6 between neighbours: the hop limit shows that no router has passed it on, or will. */
+const ofTheLink = (hopLimit: number, firstType: number, lastType: number): NftExpression[] => [
   loadProtocol(0),
   isByte(0, icmpOf[6]),
   { type: "payload", base: "network", offset: 7, length: 1, to: 0 },
-  isByte(0, 255),
+  isByte(0, hopLimit),
   { type: "payload", base: "transport", offset: 0, length: 1, to: 0 },
-  {
-    type: "range",
-    from: 0,
-    op: "eq",
-    first: byteData(Math.min(...neighbourDiscovery)),
-    last: byteData(Math.max(...neighbourDiscovery)),
-  },
+  { type: "range", from: 0, op: "eq", first: byteData(firstType), last: byteData(lastType) },
+  accept,
+];
+
+/** A switch that looks at these (a bridge does) sends neighbour solicitations only where somebody has reported to listen. */
+const neighbours: readonly RuleLine[] = [
+  [
+    "neighbour discovery (RFC 4861 section 7.1)",
+    ...ofTheLink(255, Math.min(...neighbourDiscovery), Math.max(...neighbourDiscovery)),
+  ],
+  ["multicast listeners (RFC 2710 section 3)", ...ofTheLink(1, 130, 132)],
+  ["multicast listeners (RFC 3810 section 5.2)", ...ofTheLink(1, 143, 143)],
 ];
 
 /**
@@ -150,8 +155,7 @@ function familyPaths(family: Family, options: PolicyOptions): ChainOfRules[] {
     { type: "lookup", set: setNames.selves[family], from: addressRegister },
     accept,
   ];
-  const first: RuleLine[] =
-    family === 6 ? [["neighbour discovery, which no router passes on", ...neighbours, accept]] : [];
+  const first = family === 6 ? neighbours : [];
   const settle: RuleLine = ["was it one epoch?", go("goto", settledChain)];
   return [
     chainOf(familyChain(family, "forward"), `IPv${family} through this node`, [
