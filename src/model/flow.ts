@@ -70,6 +70,8 @@ export const flowObstacles = [
   "unreadable",
   /** Its connection would no longer be allowed to begin (established connections are rechecked). */
   "cut",
+  /** Policy changed while it was being judged; its sender repeats it. */
+  "changed",
   /** It belongs to no connection, so which decision denied it was not told. */
   "no-connection",
   /** The decision has gone, and the agent no longer knows what its number meant. */

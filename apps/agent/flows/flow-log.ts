@@ -9,15 +9,16 @@ import { type ConntrackTimeouts, idleSeconds, timeoutNames } from "../../../src/
 import { seenConnection, seenPacket } from "../../../src/insight/flows/sightings.ts";
 import type { Poller } from "../../../src/kernel/poller.ts";
 import type { Sysctls } from "../../../src/kernel/sysctl.ts";
-import type { FlowEnd, FlowObstacle, FlowPage, FlowReason, FlowsRequest } from "../../../src/model/flow.ts";
+import type { FlowEnd, FlowPage, FlowReason, FlowsRequest } from "../../../src/model/flow.ts";
 import type { Direction } from "../../../src/model/policy.ts";
 import type { Decision } from "../../../src/model/policy-state.ts";
 import type { Connection, ConnectionEvent } from "../../../src/objects/conntrack.ts";
 import type { LoggedPacket } from "../../../src/objects/nflog.ts";
-import { labels, marks } from "../../../src/render/hooks.ts";
+import { labels } from "../../../src/render/hooks.ts";
 import { FlowHistory } from "./flow-history.ts";
 import { FlowSources, flowsProblem } from "./flow-sources.ts";
 import type { HistoryOptions } from "./history-writer.ts";
+import { obstacleOf } from "./obstacles.ts";
 import { OpenConnections } from "./open-connections.ts";
 
 /**
@@ -55,14 +56,6 @@ const tickMs = 1000;
 const ticksPerWindow = 60;
 
 const linkLocal = parsePrefix("fe80::/10");
-
-const obstacles: ReadonlyMap<number, FlowObstacle> = new Map([
-  [marks.spoofed, "spoofed"],
-  [marks.unknownPod, "unknown-pod"],
-  [marks.unreadable, "unreadable"],
-  [marks.cut, "cut"],
-  [0, "no-connection"],
-]);
 
 export interface FlowCounters {
   /** By verdict and deciding direction, as reported: denied packets, connections that began. "none": no decision. */
@@ -185,7 +178,7 @@ export class FlowLog {
     const seen = seenPacket(payload);
     if (seen === undefined) return;
     const time = this.#options.clock.now();
-    const obstacle = obstacles.get(mark);
+    const obstacle = obstacleOf(mark);
     // A pod without IPv6 greets its link all the same (neighbour discovery, multicast listeners): nobody needs to know.
     if (obstacle === "spoofed" && contains(linkLocal, seen.source)) return;
     const direction = obstacle === undefined ? this.#options.knowledge.decision(mark)?.direction : undefined;

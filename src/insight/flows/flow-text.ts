@@ -67,6 +67,7 @@ const obstacles: Readonly<Record<FlowObstacle, string>> = {
   "unknown-pod": "policy does not know this pod's address yet",
   unreadable: "no transport header to judge by",
   cut: "its connection would no longer be allowed to begin",
+  changed: "policy changed while it was being judged",
   "no-connection": "policy (of no connection, so the rule is not known)",
   forgotten: "a decision that has gone",
 };
