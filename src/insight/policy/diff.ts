@@ -1,6 +1,6 @@
 import type { Direction, EndpointName, PolicyModel } from "../../model/policy.ts";
 import { affectedBy } from "./affected.ts";
-import { type Bits, bitList, eachBit } from "./bits.ts";
+import { type Bits, bitList, bitsOr, eachBit, isEmpty } from "./bits.ts";
 import { ChangedPairs } from "./changed-pairs.ts";
 import { type EndReach, EndReaches } from "./end-reach.ts";
 import { Reachability } from "./reach.ts";
@@ -24,6 +24,9 @@ export interface PolicyDiff {
   readonly removed: readonly EndpointName[];
 }
 
+/** Together, so that what is looked up for a pair is still in the cache for the next: the tables of all do not fit. */
+const subjectsAtOnce = 64;
+
 /**
  * Costs what differs, not what there is: a pair of kinds is looked at where the verdict of one of its ends changes.
  * A pod towards itself is left out, for no policy is asked about that.
@@ -43,22 +46,26 @@ export function diffPolicies(before: PolicyModel, after: PolicyModel): PolicyDif
   };
   const affected = affectedBy(universe, [old.predicates, now.predicates]);
   for (const direction of ["egress", "ingress"] as const) {
-    for (const index of bitList(affected[direction])) {
-      const subject = universe.kinds[index];
-      const own = subject && end(subject, direction);
-      if (subject === undefined || own === undefined) continue;
-      const other = direction === "egress" ? "ingress" : "egress";
-      for (const { peers, traffic } of own.parts) {
-        if (traffic.before === traffic.after) continue;
-        eachBit(peers, (at) => {
-          const peer = universe.kinds[at];
-          if (peer === undefined) return;
-          const theirs = end(peer, other)?.at(subject) ?? reaches.open;
-          if (theirs === reaches.closed) return;
-          if (direction === "egress") pairs.note(subject, peer, traffic, theirs);
-          else pairs.note(peer, subject, theirs, traffic);
-        });
-      }
+    const other = direction === "egress" ? "ingress" : "egress";
+    const subjects = bitList(affected[direction]).flatMap((index) => {
+      const kind = universe.kinds[index];
+      const own = kind && end(kind, direction);
+      return kind === undefined || own === undefined || isEmpty(own.changed) ? [] : [{ kind, own }];
+    });
+    for (let at = 0; at < subjects.length; at += subjectsAtOnce) {
+      const some = subjects.slice(at, at + subjectsAtOnce);
+      eachBit(some.map(({ own }) => own.changed).reduce(bitsOr), (index) => {
+        const peer = universe.kinds[index];
+        if (peer === undefined) return;
+        const others = end(peer, other);
+        for (const { kind, own } of some) {
+          const ours = own.at(peer);
+          const theirs = others === undefined ? reaches.open : others.at(kind);
+          if (ours.before === ours.after || theirs === reaches.closed) continue;
+          if (direction === "egress") pairs.note(kind, peer, ours, theirs);
+          else pairs.note(peer, kind, theirs, ours);
+        }
+      });
     }
   }
   return {

@@ -1,4 +1,4 @@
-import { type Bits, bitsAnd, bitsMinus, eachBit, isEmpty } from "./bits.ts";
+import { type Bits, bitsAnd, bitsMinus, bitsOr, eachBit, emptyBits, isEmpty } from "./bits.ts";
 import type { Reach } from "./reach.ts";
 import { allTraffic, noTraffic, type Traffic } from "./traffic.ts";
 import type { Kind, Universe } from "./universe.ts";
@@ -12,8 +12,14 @@ export interface EndChange {
 
 /** By who is at the other end. */
 export interface EndReach {
-  readonly parts: readonly { readonly peers: Bits; readonly traffic: EndChange }[];
+  /** Peers for whom it is other than before. */
+  readonly changed: Bits;
   at(peer: Kind): EndChange;
+}
+
+interface Part {
+  readonly peers: Bits;
+  readonly traffic: EndChange;
 }
 
 /** Lays reaches before a change over those behind it. */
@@ -41,7 +47,7 @@ export class EndReaches {
   }
 
   #overlay(before: Reach, after: Reach): EndReach {
-    const parts: EndReach["parts"][number][] = [];
+    const parts: Part[] = [];
     const add = (peers: Bits, was: Traffic, is: Traffic): void => {
       if (!isEmpty(peers)) parts.push({ peers, traffic: this.#change(was, is) });
     };
@@ -58,7 +64,10 @@ export class EndReaches {
     for (const { peers, traffic } of fresh) add(peers, noTraffic, traffic);
     let table: Uint16Array | undefined;
     return {
-      parts,
+      changed: parts
+        .filter(({ traffic }) => traffic.before !== traffic.after)
+        .map(({ peers }) => peers)
+        .reduce(bitsOr, emptyBits(this.#universe.kinds.length)),
       at: (peer) => {
         table ??= this.#table(parts);
         return parts[(table[peer.index] ?? 0) - 1]?.traffic ?? this.closed;
@@ -67,7 +76,7 @@ export class EndReaches {
   }
 
   /** By index of the peer, its part, from 1: asked for millions of pairs. */
-  #table(parts: EndReach["parts"]): Uint16Array {
+  #table(parts: readonly Part[]): Uint16Array {
     const table = new Uint16Array(this.#universe.kinds.length);
     for (const [at, { peers }] of parts.entries()) {
       eachBit(peers, (index) => {
