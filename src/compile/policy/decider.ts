@@ -14,8 +14,8 @@ export class Decider {
   /** By step: the points that its traffic may cover. */
   readonly #covered: readonly (readonly number[])[];
   /** Places of steps that may match what has no facts. */
-  readonly #always: readonly number[];
-  readonly #byFact = new Map<FactKey, number[]>();
+  readonly #always: Uint32Array;
+  readonly #byFact: ReadonlyMap<FactKey, Uint32Array>;
 
   constructor(program: Program, points: readonly Point[]) {
     this.#program = program;
@@ -28,17 +28,19 @@ export class Decider {
       return found.map(({ index }) => index);
     });
     const always: number[] = [];
+    const byFact = new Map<FactKey, number[]>();
     program.steps.forEach(({ peers }, place) => {
       if (peers === undefined || peers.some(({ outside }) => outside !== no)) always.push(place);
       else {
         for (const { fact } of peers) {
-          const places = this.#byFact.get(fact);
-          if (places === undefined) this.#byFact.set(fact, [place]);
+          const places = byFact.get(fact);
+          if (places === undefined) byFact.set(fact, [place]);
           else if (places.at(-1) !== place) places.push(place);
         }
       }
     });
-    this.#always = always;
+    this.#always = Uint32Array.from(always);
+    this.#byFact = new Map([...byFact].map(([fact, places]) => [fact, Uint32Array.from(places)]));
   }
 
   /** By point. */
@@ -47,9 +49,11 @@ export class Decider {
     const open = this.#points.map((): Open => ({ log: false, from: 0 }));
     const decided: Decision[] = [];
     let left = open.length;
-    for (const place of this.#places(facts)) {
+    const places = this.#places(facts);
+    for (let at = 0; at < places.length && left > 0; at++) {
+      const place = places[at] ?? 0;
       const step = steps[place];
-      if (step === undefined || left === 0) break;
+      if (step === undefined) break;
       for (const index of this.#covered[place] ?? []) {
         const [state, point] = [open[index], this.#points[index]];
         if (decided[index] !== undefined || state === undefined || point === undefined || state.from > place) continue;
