@@ -34,7 +34,9 @@ export class HopRecord {
 
   /** What nf_tables says at a hook. @throws Stopped for a drop. */
   hook(place: string, verdict: HookVerdict): HookVerdict {
-    const { drops, by = "" } = verdict;
+    const { drops, by = "", table } = verdict;
+    if (drops === "yes" && table === "twill")
+      this.stop(place, `policy denies it: ${by}`, "twill explain, with the same two ends, names the policy's rule");
     if (drops === "yes") this.stop(place, by, "let this rule's owner accept the pods' network");
     if (drops === "perhaps") this.add({ place, text: `perhaps: ${by}`, verdict: "unsure" });
     return verdict;

@@ -2,6 +2,7 @@ import { familyOf } from "../base/address.ts";
 import type { Link } from "../objects/link.ts";
 import type { NftHook } from "../objects/nft.ts";
 import type { Route } from "../objects/route.ts";
+import { fibAnswer } from "./fib-answer.ts";
 import { checkNeighbour, checkSize, deviceOf, leaveBy, type WalkState } from "./hop-checks.ts";
 import { HopRecord, Stopped } from "./hop-record.ts";
 import { type KernelView, linkNamed, linkOf, nameOf } from "./kernel-view.ts";
@@ -9,6 +10,7 @@ import type { Entry, Exit, Leg } from "./leg.ts";
 import { type NodeView, type PodView, podId } from "./node-view.ts";
 import type { ProbePacket } from "./probe-packet.ts";
 import { describeRoute, failsReversePath, lookupRoute } from "./route-lookup.ts";
+import type { RuleContext } from "./rule-match.ts";
 import { passDevice, passHook } from "./ruleset.ts";
 import { encapsulate, receive } from "./walk-tunnel.ts";
 
@@ -148,7 +150,7 @@ class Walk {
   /** @param input the device by which the packet came to the node's routing. */
   #forward(input: string, packet: ProbePacket): Exit {
     const { kernel } = this.#view;
-    const context = { packet, inputDevice: deviceOf(this.#view.kernel, input) };
+    const context = this.#comingBy(input, packet);
     this.#record.hook(input, passDevice(kernel.ruleset, "ingress", input, context));
     const before = this.#record.hook("prerouting", passHook(kernel.ruleset, "prerouting", context));
     if (before.translates !== undefined) {
@@ -204,8 +206,13 @@ class Walk {
     return this.#leave(decision.found, packet, undefined);
   }
 
+  #comingBy(input: string, packet: ProbePacket): RuleContext {
+    const inputDevice = deviceOf(this.#view.kernel, input);
+    return { packet, inputDevice, fib: (question) => fibAnswer(this.#view.kernel, packet, inputDevice, question) };
+  }
+
   #intoNode(input: string, packet: ProbePacket): Exit {
-    const context = { packet, inputDevice: deviceOf(this.#view.kernel, input) };
+    const context = this.#comingBy(input, packet);
     this.#record.hook("input", passHook(this.#view.kernel.ruleset, "input", context));
     const owner = this.#view.pods.find((pod) => pod.addresses.includes(packet.destination));
     if (owner !== undefined) {
@@ -224,11 +231,8 @@ class Walk {
     const device = linkOf(kernel, route.device ?? route.hops?.[0]?.device);
     if (device === undefined)
       return this.#record.stop("routing", `the route ${route.destination} leads to no device`, "mend this route");
-    const [inputDevice, outputDevice] = [
-      input === undefined ? {} : { inputDevice: deviceOf(this.#view.kernel, input) },
-      deviceOf(this.#view.kernel, device.name),
-    ];
-    const context = { packet, ...inputDevice, outputDevice };
+    const outputDevice = deviceOf(kernel, device.name);
+    const context = { ...(input === undefined ? { packet } : this.#comingBy(input, packet)), outputDevice };
     checkSize(this.#state, "routing", device.name, route, route.mtu ?? device.mtu);
     const hook: NftHook = input === undefined ? "output" : "forward";
     this.#record.hook(hook, passHook(kernel.ruleset, hook, context));
