@@ -9,6 +9,12 @@ const underlay = { address: "192.0.2.1/24", gateway: "192.0.2.254" };
 
 const metricsUrl = "http://127.0.0.1:9099/metrics";
 
+/** Milliseconds of processor time, of threads that have ended, too, to 10 ms (/proc/PID/stat, in clock ticks). */
+export function processorOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+  return 10 * (Number(fields[11]) + Number(fields[12]));
+}
+
 /** A node with nobody around: a namespace, an underlay that leads nowhere, and `twill-agent` with all its files in one folder. */
 export class AgentNode {
   readonly netns: Namespace;
@@ -115,8 +121,7 @@ export class AgentNode {
 
   /** The same over a longer time, to 10 ms: of threads that have ended, too (/proc/PID/stat, in clock ticks). */
   processorInAll(): number {
-    const fields = readFileSync(`/proc/${this.#agent?.pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-    return 10 * (Number(fields[11]) + Number(fields[12]));
+    return processorOf(this.pid);
   }
 
   /** What the agent asked of the kernel since it runs, by operation. */

@@ -4,7 +4,7 @@ import { kubernetesBinary } from "../lab/kubernetes/binaries.ts";
 import type { Rtnl } from "../src/kernel/rtnl.ts";
 import { openRtnl } from "../src/kernel/rtnl-socket.ts";
 import { openDatastore } from "../src/store/open.ts";
-import { AgentNode } from "./agent-node.ts";
+import { AgentNode, processorOf } from "./agent-node.ts";
 import { FlanneldNode } from "./flanneld-node.ts";
 import { isRouted, kernelEntries, leaseOf, nameOf, networkOfPeers } from "./peer.ts";
 import { type Comparison, compare, type Row } from "./report.ts";
@@ -26,6 +26,8 @@ interface Joiner {
   removePeer(peer: number): Promise<void>;
   /** MiB resident (VmRSS). */
   memory(): number;
+  /** Milliseconds of processor time that the daemon has used, to 10 ms. */
+  processor(): number;
   /** Takes the node away again. */
   leave(): Promise<void>;
   close(): Promise<void>;
@@ -50,7 +52,12 @@ export async function benchJoin({ programs, folder, progress, scale }: Bench): P
       await flanneld(peerPrograms, own, peers),
     ] as const;
     try {
-      const samples = joiners.map(() => ({ joining: [] as number[], change: [] as number[], memory: [] as number[] }));
+      const samples = joiners.map(() => ({
+        joining: [] as number[],
+        processor: [] as number[],
+        change: [] as number[],
+        memory: [] as number[],
+      }));
       const count = Math.max(2, Math.round(rounds * scale));
       for (let round = 0; round <= count; round++) {
         progress(`${peers} peers: ${round} of ${count} joins`);
@@ -58,6 +65,7 @@ export async function benchJoin({ programs, folder, progress, scale }: Bench): P
           const found = await joinOnce(joiner, peers);
           if (round === 0) continue; // files that nobody has read yet
           samples[side]?.joining.push(found.joining);
+          samples[side]?.processor.push(found.processor);
           samples[side]?.change.push(...found.change);
           samples[side]?.memory.push(found.memory);
         }
@@ -75,6 +83,7 @@ export async function benchJoin({ programs, folder, progress, scale }: Bench): P
         });
       rows.push(
         row("a node joins, until the last entry", "ms", "joining", goal),
+        row("processor time of the daemon for it", "ms", "processor"),
         row("a peer more, until its route", "ms", "change"),
         row("memory then (VmRSS)", "MiB", "memory"),
       );
@@ -85,14 +94,21 @@ export async function benchJoin({ programs, folder, progress, scale }: Bench): P
   return rows;
 }
 
-async function joinOnce(joiner: Joiner, peers: number): Promise<{ joining: number; change: number[]; memory: number }> {
+interface Joined {
+  readonly joining: number;
+  readonly processor: number;
+  readonly change: number[];
+  readonly memory: number;
+}
+
+async function joinOnce(joiner: Joiner, peers: number): Promise<Joined> {
   const started = performance.now();
   await joiner.launch();
   const rtnl = joiner.rtnl();
   const samples = [0, 0.25, 0.5, 0.75, 1].map((share) => Math.floor(share * (peers - 1)));
   for (const peer of samples) await until(joiner, () => isRouted(rtnl, peer));
   await until(joiner, () => kernelEntries(rtnl).every((count) => count >= peers));
-  const joining = performance.now() - started;
+  const [joining, processor] = [performance.now() - started, joiner.processor()];
   // Both have work left that belongs to starting: subnet.env, firewall, first looks.
   await Bun.sleep(1_000);
   const change: number[] = [];
@@ -105,7 +121,7 @@ async function joinOnce(joiner: Joiner, peers: number): Promise<{ joining: numbe
   const memory = joiner.memory();
   for (let peer = peers; peer < peers + changes; peer++) await joiner.removePeer(peer);
   await joiner.leave();
-  return { joining, change, memory };
+  return { joining, processor, change, memory };
 }
 
 async function until(joiner: Joiner, holds: () => boolean): Promise<void> {
@@ -151,6 +167,7 @@ async function twill(programs: string, folder: string, peers: number): Promise<J
     addPeer: async (peer) => void (await store.create("nodes", nameOf(peer), leaseOf(peer))),
     removePeer: async (peer) => void (await store.delete("nodes", nameOf(peer))),
     memory: () => residentMemory(running().pid),
+    processor: () => running().processorInAll(),
     leave: async () => {
       await leave();
       for (const kind of ["nodes", "subnets"])
@@ -181,6 +198,7 @@ async function flanneld(
     addPeer: (peer) => node.addPeers(peer, 1),
     removePeer: (peer) => node.removePeer(peer),
     memory: () => residentMemory(node.pid),
+    processor: () => processorOf(node.pid),
     leave: async () => {
       await node.stop();
       await node.reset();
