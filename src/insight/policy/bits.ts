@@ -39,11 +39,6 @@ export function isEmpty(bits: Bits): boolean {
   return true;
 }
 
-export function sameBits(a: Bits, b: Bits): boolean {
-  for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false;
-  return true;
-}
-
 export function eachBit(bits: Bits, visit: (index: number) => void): void {
   for (let at = 0; at < bits.length; at++) {
     let word = bits[at] ?? 0;
