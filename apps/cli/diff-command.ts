@@ -1,16 +1,14 @@
 import { TwillError } from "../../src/base/errors.ts";
-import { readFlow } from "../../src/insight/flows/flow-line.ts";
 import { cutFlows } from "../../src/insight/policy/cut-flows.ts";
 import { diffPolicies } from "../../src/insight/policy/diff.ts";
 import { reportDiff } from "../../src/insight/policy/diff-report.ts";
-import type { Flow } from "../../src/model/flow.ts";
 import { defaultDatastore, defaultRunDir } from "../defaults.ts";
 import { boolean, choice, list, optional, text, withLetter } from "../flags.ts";
 import { changedModel } from "./changed-model.ts";
-import { command, type Output } from "./command.ts";
+import { command } from "./command.ts";
 import { diffText } from "./diff-text.ts";
 import { timeBefore } from "./flows-command.ts";
-import { agentAsker } from "./look-asker.ts";
+import { keptFlows } from "./kept-flows.ts";
 import { manifestFlags, readGiven } from "./manifest-files.ts";
 import { readPolicyModel } from "./policy-model.ts";
 import { paint } from "./status-text.ts";
@@ -48,41 +46,10 @@ agents' kept flows) and would have been cut are counted. Nothing is changed. The
     const report = reportDiff(diffPolicies(model, after), model);
     const now = Date.now();
     const since = flags.since === undefined ? 0 : timeBefore(flags.since, now, "--since");
-    const flows = flags.noFlows ? undefined : await keptFlows(flags.runDir, since, output);
+    const flows = flags.noFlows ? undefined : await keptFlows(flags.runDir, model, since, output);
     const cut = flows && cutFlows(model, after, flows, flags.output === "json" ? Number.POSITIVE_INFINITY : 10);
     if (flags.output === "json") output.out(`${JSON.stringify({ ...report, ...(cut && { cut }) }, null, 2)}\n`);
     else output.out(diffText(report, cut, now, paint(output.colour)));
     return report.changes.some(({ effect }) => effect === "closes") ? 1 : 0;
   },
 });
-
-const pageLimit = 1000;
-
-/** Of all nodes that answer; undefined where no agent runs. Both ends' nodes tell of a connection: the source's counts, if it is a pod. */
-export async function keptFlows(runDir: string, since: number, output: Output): Promise<readonly Flow[] | undefined> {
-  let asker: ReturnType<typeof agentAsker>;
-  try {
-    asker = agentAsker(runDir);
-  } catch (error) {
-    if (error instanceof TwillError) return undefined;
-    throw error;
-  }
-  const flows: Flow[] = [];
-  for (const { name } of asker.nodes) {
-    try {
-      for (let place = 0, more = true; more; ) {
-        const page = await asker.ask(name, "flows", { filter: { since, verdict: "allow" }, limit: pageLimit, place });
-        for (const told of page.flows) {
-          const flow = readFlow(told);
-          const { source } = flow;
-          if (source.kind !== "pod" || source.node === undefined || source.node === name) flows.push(flow);
-        }
-        ({ more, next: place } = page);
-      }
-    } catch (error) {
-      if (!(error instanceof TwillError)) throw error;
-      output.error(`${name}: its flows are not known: ${error.message}\n`);
-    }
-  }
-  return flows;
-}

@@ -11,9 +11,9 @@ import { defaultDatastore, defaultRunDir } from "../defaults.ts";
 import { boolean, choice, optional, text, withLetter } from "../flags.ts";
 import { changedModel } from "./changed-model.ts";
 import { command, type Output } from "./command.ts";
-import { keptFlows } from "./diff-command.ts";
 import { placeText } from "./explain-text.ts";
 import { timeBefore } from "./flows-command.ts";
+import { keptFlows } from "./kept-flows.ts";
 import { lintText } from "./lint-text.ts";
 import { agentAsker } from "./look-asker.ts";
 import { manifestFlags, readGiven } from "./manifest-files.ts";
@@ -156,7 +156,7 @@ twill diff. Labels that controllers add (pod-template-hash…) are left out, so 
     const { model } = await readPolicyModel(flags.datastore);
     const subjects = subjectsOf(model, given, flags.namespace);
     const since = flags.since === undefined ? 0 : timeBefore(flags.since, Date.now(), "--since");
-    const flows = await keptFlows(flags.runDir, since, output);
+    const flows = await keptFlows(flags.runDir, model, since, output);
     if (flows === undefined) {
       throw new TwillError("unavailable", "no agent answers, and only they keep flows", { remedy: "run it on a node" });
     }
