@@ -80,7 +80,9 @@ export function jsonReport(found: CheckResult): object {
 /** "N of N paths work" */
 export function verdictLine(results: readonly PairResult[], paint: Paint): string {
   const good = results.filter(works).length;
-  return paint(`${good} of ${results.length} paths work`, good === results.length ? "green" : "red");
+  const denied = results.filter(({ verdicts }) => Object.values(verdicts).some(({ outcome }) => outcome === "denied"));
+  const text = denied.length === 0 ? "" : `, ${denied.length} of them with something that policy denies`;
+  return paint(`${good} of ${results.length} paths work${text}`, good === results.length ? "green" : "red");
 }
 
 function faultLine(result: PairResult, more: number, dual: boolean): string {
@@ -118,6 +120,7 @@ const words: Readonly<Record<Verdict["outcome"], Cell>> = {
   refused: { text: "refused", colour: "red" },
   unreachable: { text: "unreach", colour: "red" },
   "timed out": { text: "timeout", colour: "red" },
+  denied: { text: "denied" },
 };
 const verdictCell = (verdict: Verdict): Cell => words[verdict.outcome];
 

@@ -13,16 +13,18 @@ import { adminKubeconfig } from "../../lab/kubernetes/settings.ts";
 import { enterFromHost } from "../../lab/namespaces.ts";
 import { nodeInit } from "../../lab/node-init.ts";
 import { drawCluster } from "../../lab/picture.ts";
+import { withDenied } from "../../lab/probe/denied.ts";
 import { loopbackAnswer, loopbackCall } from "../../lab/probe/loopback.ts";
 import { works } from "../../lab/probe/result.ts";
 import { findPrograms } from "../../lab/programs.ts";
 import { progressLine } from "../../lab/progress.ts";
 import { drawReport, jsonReport, tableRows, verdictLine } from "../../lab/report.ts";
-import { labEnvironment } from "../../lab/settings.ts";
+import { datastoreUrl, labEnvironment } from "../../lab/settings.ts";
 import { painter } from "../../lab/table.ts";
 import { TwillError } from "../../src/base/errors.ts";
 import { boolean, number, optional, list as repeated, text, withLetter } from "../flags.ts";
 import { type Command, command, type Output } from "./command.ts";
+import { readPolicyModel } from "./policy-model.ts";
 
 /** `twill lab …`: wiring between the command line and the lab's own process. */
 
@@ -378,11 +380,23 @@ async function check(
   clear: () => void,
   settle = settleTime,
 ): Promise<number> {
-  const found = await call("check", { settle }, progress);
+  const found = await asPolicyHasIt(await call("check", { settle }, progress));
   clear();
   if (flags.json) output.out(`${JSON.stringify(jsonReport(found), null, 2)}\n`);
   else printReport(found, flags.all, output);
   return found.results.every(works) ? 0 : 1;
+}
+
+/** With what policy denies told from what does not work. A lab with Kubernetes has its policies in the API server. */
+async function asPolicyHasIt(found: CheckResult): Promise<CheckResult> {
+  const directory = labDirectory();
+  if (found.results.every(works) || existsSync(adminKubeconfig(directory))) return found;
+  try {
+    const { model } = await readPolicyModel(datastoreUrl(directory));
+    return { ...found, results: withDenied(found.results, model) };
+  } catch {
+    return found; // its datastore is away: part of what is being tried out
+  }
 }
 
 function printReport(found: CheckResult, all: boolean, output: Output): void {

@@ -94,7 +94,9 @@ async function probe(
     const found = verdicts[index];
     if (found === undefined) continue;
     const measured = measureIfReached(pair, found, responders);
-    results.push({ pair, result: judge(pair, { verdicts: found, ...measured }, nodeAddresses(pair, places)) });
+    const { tcpPort: tcp, udpPort: udp } = responders.at(pair.to, pair.family);
+    const result = judge(pair, { verdicts: found, ...measured }, nodeAddresses(pair, places));
+    results.push({ pair, result: { ...result, ports: { tcp, udp } } });
     if (index % 8 === 7) await Bun.sleep(0); // others of this process want to run too
     signal.throwIfAborted();
   }

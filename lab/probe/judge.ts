@@ -34,7 +34,7 @@ export function judge(pair: Pair, observed: Observed, nodeAddresses: readonly Ad
 }
 
 /** Protocols that fail alike are named together: "TCP, UDP, ICMP timed out: …". */
-function unansweredFaults(verdicts: Observed["verdicts"]): string[] {
+export function unansweredFaults(verdicts: Observed["verdicts"]): string[] {
   const failed = new Map<string, Protocol[]>();
   for (const protocol of protocols) {
     const fault = unanswered(verdicts[protocol]);
@@ -46,6 +46,7 @@ function unansweredFaults(verdicts: Observed["verdicts"]): string[] {
 function unanswered(verdict: Verdict): string | undefined {
   switch (verdict.outcome) {
     case "connected":
+    case "denied":
       return undefined;
     case "refused":
       return "refused";

@@ -35,7 +35,9 @@ export type Verdict =
       readonly outcome: "timed out";
       /** The packet arrived, from this address: the answer was lost, or went elsewhere. */
       readonly seen?: Address;
-    };
+    }
+  /** No answer, and none was to come: policy denies it. */
+  | { readonly outcome: "denied"; readonly by: string };
 
 export const protocols = ["tcp", "udp", "icmp"] as const;
 export type Protocol = (typeof protocols)[number];
@@ -45,6 +47,8 @@ export type Path = string;
 
 export interface PairResult extends Pair {
   readonly verdicts: Readonly<Record<Protocol, Verdict>>;
+  /** At which the other side answered. */
+  readonly ports?: { readonly tcp: number; readonly udp: number };
   /** Absent when nothing arrived. */
   readonly path?: Path;
   /** Median of the round trips of small datagrams, microseconds. */
