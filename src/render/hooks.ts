@@ -12,14 +12,17 @@ export const priorities = {
   untracked: -310,
   /** prerouting and output, nat type: Services choose an endpoint. dstnat − 5: before kube-proxy, whose choice then never comes. */
   services: -105,
+  services_node: -105,
   /** forward and input, filter type: policy, which sees addresses behind DNAT and before SNAT. filter − 5. */
   policy: -5,
   /** input, the same for what pods send to their node. */
   policy_node: -5,
   /** forward, filter type: traffic of the cluster networks is accepted, as Flannel does. filter. */
   forward: 0,
-  /** postrouting, nat type: Services masquerade what must come back through this node. srcnat − 5. */
-  serviceMasquerade: 95,
+  /** input, nat type: which endpoint of this machine itself a client of a Service was given. srcnat − 5. */
+  service_affinity: 95,
+  /** postrouting, nat type: the same elsewhere; Services masquerade what must come back through this node. srcnat − 5. */
+  service_masquerade: 95,
   /** postrouting, nat type: pods leave the cluster network with the node's address. srcnat. */
   outgoing: 100,
 } as const;
@@ -30,8 +33,10 @@ export const marks = {
   kubeProxyMasquerade: 0x4000,
   /** Bits that no mark of ours may touch: 0x4000 above, 0x8000 with which kubelet drops, 0x2000 beside them. */
   avoided: [0x2000, 0x4000, 0x8000],
-  /** Ours, for Services; nothing sets it yet. */
+  /** Ours, for Services. */
   twill: 0x3000_0000,
+  /** One of them: a first packet to a Service that is not a pod's, so the answer has to come back through this node. */
+  service: 0x1000_0000,
   /**
    * What a denied packet bears when it is reported to `logGroup`: its decision's number (31 bits), 0 when it belongs to no
    * connection that could bear one, or one of these. Then it is dropped, so this is nobody's mark.
@@ -53,6 +58,8 @@ export const labels = {
   egressDecision: 0,
   /** Word 1: number of the decision that the destination's ingress policy took. */
   ingressDecision: 1,
+  /** Word 2 but for its lowest bit: the pool of a Service that the connection was given an endpoint of. 0: none. */
+  pool: 2,
   /** Set by the agent, with established connections rechecked: no decision would let it begin any more. Bit 64 of the label. */
   cut: { word: 2, bit: 1 },
   /** Word 3: the epoch of policy's tables in which the two were taken (docs/design/policy.md). Of no use to anybody else. */

@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
 import { parseAddress } from "../../base/address.ts";
 import type { AddressRow, Decision, PolicyChange, PolicyState } from "../../model/policy-state.ts";
+import type { SetChange } from "../set-change.ts";
 import { hints, setNames } from "./names.ts";
-import { PolicyRendering, type SetChange } from "./policy-rendering.ts";
+import { PolicyRendering } from "./policy-rendering.ts";
 import { policyTable } from "./policy-table.ts";
 import { contentHash, verdictElement } from "./rows.ts";
 import { policySets, sized } from "./sets.ts";

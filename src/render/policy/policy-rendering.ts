@@ -3,6 +3,7 @@ import type { AddressRow, NetworkRow, PolicyChange, PolicyState, PortRow } from 
 import { elementKey, epochElements, type NftElement, type NftTableContent } from "../../objects/nft.ts";
 import { hostData } from "../../objects/nft-data.ts";
 import { twillTable } from "../masquerade.ts";
+import { type SetChange, SetChanges } from "../set-change.ts";
 import { HintBook } from "./hint-book.ts";
 import { setNames } from "./names.ts";
 import type { PolicyOptions } from "./options.ts";
@@ -20,14 +21,6 @@ import {
   verdictElement,
 } from "./rows.ts";
 import { policySets, roleOf, sized } from "./sets.ts";
-
-/** Elements of one set that are other than before. Every set at most once in a change. */
-export interface SetChange {
-  readonly set: string;
-  readonly put: readonly NftElement[];
-  /** As `elementKey` makes them. */
-  readonly remove: readonly string[];
-}
 
 /**
  * PolicyState as table content, and its changes as changes of elements. Remembers what a change does not say: rows of addresses and of ports,
@@ -66,7 +59,7 @@ export class PolicyRendering {
 
   /** What is to be patched, all in one transaction. */
   change(change: PolicyChange): SetChange[] {
-    const book = new ChangeBook();
+    const book = new SetChanges();
     const rehinted = this.#hints.change(change, this.#ports);
     for (const [address, row] of change.addresses) {
       rehinted.delete(address);
@@ -83,10 +76,10 @@ export class PolicyRendering {
       if (decision === undefined) book.remove(setNames.verdicts, hostData(number));
       else book.put(setNames.verdicts, verdictElement(number, decision));
     }
-    return book.changes();
+    return book.all();
   }
 
-  #move(book: ChangeBook, address: Address, row: AddressRow | undefined): void {
+  #move(book: SetChanges, address: Address, row: AddressRow | undefined): void {
     const before = this.#addresses.get(address);
     this.#hints.move(address, before, row);
     const family = familyOf(address);
@@ -102,11 +95,11 @@ export class PolicyRendering {
     else book.remove(setNames.selves[family], selfKey(address));
   }
 
-  #putAddress(book: ChangeBook, address: Address, row: AddressRow): void {
+  #putAddress(book: SetChanges, address: Address, row: AddressRow): void {
     book.put(setNames.addresses[familyOf(address)], addressElement(address, row, this.#hints.of(row)));
   }
 
-  #replaceNetworks(book: ChangeBook, networks: readonly NetworkRow[]): void {
+  #replaceNetworks(book: SetChanges, networks: readonly NetworkRow[]): void {
     for (const family of [4, 6] as const) {
       for (const element of networkElements(this.#networks, family)) {
         book.remove(setNames.networks[family], elementKey(element));
@@ -116,7 +109,7 @@ export class PolicyRendering {
     this.#networks = networks;
   }
 
-  #changePort(book: ChangeBook, key: string, row: PortRow | undefined): void {
+  #changePort(book: SetChanges, key: string, row: PortRow | undefined): void {
     const before = this.#ports.get(key);
     if (before !== undefined) {
       const { set, elements } = portElements(before);
@@ -139,32 +132,5 @@ export class PolicyRendering {
     if (set === setNames.epoch) return [...epochElements(1)];
     const ports: readonly string[] = [setNames.ports, setNames.portRanges, setNames.icmp];
     return ports.includes(set) ? [noPort] : [];
-  }
-}
-
-/** Gathers by set; what is put again is not removed. */
-class ChangeBook {
-  readonly #sets = new Map<string, { readonly put: Map<string, NftElement>; readonly remove: Set<string> }>();
-
-  put(set: string, element: NftElement): void {
-    const key = elementKey(element);
-    const found = this.#of(set);
-    found.remove.delete(key);
-    found.put.set(key, element);
-  }
-
-  remove(set: string, key: string): void {
-    const found = this.#of(set);
-    if (!found.put.has(key)) found.remove.add(key);
-  }
-
-  changes(): SetChange[] {
-    return [...this.#sets].map(([set, { put, remove }]) => ({ set, put: [...put.values()], remove: [...remove] }));
-  }
-
-  #of(set: string): { readonly put: Map<string, NftElement>; readonly remove: Set<string> } {
-    const found = this.#sets.get(set) ?? { put: new Map(), remove: new Set() };
-    this.#sets.set(set, found);
-    return found;
   }
 }
