@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { familyOf } from "../../src/base/address.ts";
 import { describeError, isCode, TwillError } from "../../src/base/errors.ts";
 import type { Asker } from "../../src/insight/asker.ts";
@@ -8,9 +9,9 @@ import { modelOf } from "../../src/insight/policy/model-part.ts";
 import { parseTarget, resolvePort } from "../../src/insight/policy/target.ts";
 import { type Trace, trace } from "../../src/insight/trace.ts";
 import { type PolicyModel, protocols } from "../../src/model/policy.ts";
-import { defaultRunDir } from "../defaults.ts";
+import { defaultDatastore, defaultRunDir } from "../defaults.ts";
 import { boolean, choice, optional, text, withLetter } from "../flags.ts";
-import { command } from "./command.ts";
+import { command, type Output } from "./command.ts";
 import { explainText } from "./explain-text.ts";
 import { heldText } from "./held-text.ts";
 import { agentAsker, findOwnPod, findPod } from "./look-asker.ts";
@@ -45,7 +46,7 @@ The exit status is 0 when it is allowed, 1 when it is denied, 2 when what the ke
       throw new TwillError("invalid", "explain needs who and whom", { remedy: "twill explain POD POD:PORT" });
     }
     const target = parseTarget(toText);
-    const asker = flags.datastore === undefined ? agentAsker(flags.runDir) : undefined;
+    const asker = flags.datastore === undefined ? askerOrNone(flags.runDir, output) : undefined;
     const { model, ends } = await endsFor(asker, flags, [fromText, target.host]);
     const [source, destination] = addressesBetween(...ends);
     const port = resolvePort(target, ends[1], familyOf(destination));
@@ -68,6 +69,24 @@ The exit status is 0 when it is allowed, 1 when it is denied, 2 when what the ke
   },
 });
 
+/** Undefined: it is away, and the policies are read from where they usually are. @throws TwillError where that is nowhere here. */
+function askerOrNone(runDir: string, output: Output): Asker | undefined {
+  try {
+    return agentAsker(runDir);
+  } catch (error) {
+    if (!isCode(error, "unavailable")) throw error;
+    if (!existsSync(defaultDatastore.replace(/^embedded:/, ""))) {
+      throw new TwillError("unavailable", error.message, {
+        operation: "explain",
+        remedy: "start twill-agent; or give --datastore URL, and the policies are read from there",
+        cause: error.cause,
+      });
+    }
+    output.error(`${error.message}: policies as the datastore has them, and no kernel is asked\n`);
+    return undefined;
+  }
+}
+
 interface Ends {
   readonly model: PolicyModel;
   readonly ends: readonly [End, End];
@@ -82,7 +101,7 @@ async function endsFor(
     const [from, to] = texts;
     return { model, ends: [findEnd(model, from, namespace), findEnd(model, to, namespace)] };
   };
-  if (asker === undefined) return find((await readPolicyModel(datastore ?? "")).model);
+  if (asker === undefined) return find((await readPolicyModel(datastore ?? defaultDatastore)).model);
   const named = texts.filter((end) => end !== "outside");
   const ask = async (names: readonly string[]): Promise<PolicyModel> =>
     modelOf(await asker.ask(asker.node, "policyPart", { ends: names }));
@@ -135,7 +154,7 @@ async function heldRows(
 
 function needAsker(asker: Asker | undefined): Asker {
   if (asker !== undefined) return asker;
-  throw new TwillError("invalid", "--send needs this node's agent", { remedy: "leave --datastore away" });
+  throw new TwillError("invalid", "--send needs this node's agent", { remedy: "start it, and leave --datastore away" });
 }
 
 const sendTimeoutMs = 1_000;

@@ -80,6 +80,13 @@ test("without the agents, from the datastore, the same", async () => {
   const { datastore } = cluster.lab;
   const offline = await explain("node1", `${web2Name} ${web1Name}:8080 --datastore ${datastore}`);
   expect(offline).toMatchObject({ status: 1, verdict: "deny", held: [] });
+  await cluster.lab.agent("node2", "stop");
+  const away = await cluster.lab.attempt("node2", `twill explain ${web2Name} ${web1Name}:8080`);
+  expect([away.status, away.stderr]).toEqual([1, expect.stringContaining("or give --datastore URL")]);
+  const half = await cluster.lab.attempt("node1", `twill explain ${web2Name} ${web1Name}:8080`);
+  expect(half.stdout).toContain("node2: not asked: ");
+  await cluster.lab.agent("node2", "start");
+  await until(async () => (await cluster.lab.status("node2")).ready, "it is up again", 40_000);
   const text = await cluster.lab.attempt("node1", `twill policy show ${web1Name} --datastore ${datastore}`);
   expect(text.stdout).toMatch(
     /in: the first rule that matches decides\n {2}tier default\n {4}NetworkPolicy default\/web/,
