@@ -1,4 +1,4 @@
-import type { Address } from "../../base/address.ts";
+import { type Address, bytesOf } from "../../base/address.ts";
 import { baseOf, lengthOf, type Prefix, prefixOf } from "../../base/prefix.ts";
 import { PrefixTree } from "../../base/prefix-tree.ts";
 import { type ClassNumber, type NetworkRow, ownNodeClass } from "../../model/policy-state.ts";
@@ -55,7 +55,7 @@ export class Classes {
   readonly #spotOf = new Map<Place, Spot>();
   readonly #spotsIn = new Map<Cell<Trait>, Set<Spot>>();
   readonly #nearby = new PrefixTree<Set<Place>>();
-  readonly #blocks = new Map<Prefix, Set<Place>>();
+  readonly #blocks = new Map<string, { readonly prefix: Prefix; readonly places: Set<Place> }>();
   readonly #classes = new Partition<Spot>(ownNodeClass + 1, ({ places, profiles }) =>
     profiles.length === 0 ? places.size + 1 : places.size,
   );
@@ -335,19 +335,25 @@ export class Classes {
 
   /** By neighbourhood, so that a prefix finds the addresses within it without looking at all. */
   #file(place: Place, there: boolean): void {
-    const prefix = prefixOf(place.address, place.family === 4 ? 24 : 64);
-    const block = this.#blocks.get(prefix);
+    const key = blockKey(place);
+    const block = this.#blocks.get(key);
     if (there && block === undefined) {
-      const places = new Set([place]);
-      this.#blocks.set(prefix, places);
-      this.#nearby.add(prefix, places);
-    } else if (there) block?.add(place);
-    else if (block?.delete(place) === true && block.size === 0) {
-      this.#blocks.delete(prefix);
-      this.#nearby.delete(prefix, block);
+      const made = { prefix: prefixOf(place.address, blockLength[place.family]), places: new Set([place]) };
+      this.#blocks.set(key, made);
+      this.#nearby.add(made.prefix, made.places);
+    } else if (there) block?.places.add(place);
+    else if (block?.places.delete(place) === true && block.places.size === 0) {
+      this.#blocks.delete(key);
+      this.#nearby.delete(block.prefix, block.places);
     }
   }
 }
+
+const blockLength = { 4: 24, 6: 64 } as const;
+
+/** Equal for addresses of one block. */
+const blockKey = ({ address, family }: Place): string =>
+  family === 4 ? address.slice(0, address.lastIndexOf(".")) : bytesOf(address).subarray(0, 8).join(" ");
 
 const cellIds = new WeakMap<object, number>();
 let lastCellId = 0;
