@@ -216,6 +216,8 @@ async function steadily(client: Namespace, listener: Listener): Promise<Row[]> {
     for (; connection < due; connection++) connect(client);
     await Bun.sleep(5);
   }
+  // The last of them are still being read.
+  await Bun.sleep(500);
   const { processor, lost, seen } = await listener.ask("tell");
   const told = seen.allow.egress - before.seen.allow.egress;
   const missing = lost.connections - before.lost.connections;
