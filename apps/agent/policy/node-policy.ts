@@ -1,12 +1,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { isCode } from "../../../src/base/errors.ts";
+import { describeMissing, missingFeatures } from "../../../src/apply/nft-features.ts";
+import { isCode, TwillError } from "../../../src/base/errors.ts";
 import type { Problem } from "../../../src/base/problem.ts";
 import type { Conntrack } from "../../../src/kernel/conntrack.ts";
 import type { Nft } from "../../../src/kernel/nft.ts";
 import type { Rtnl } from "../../../src/kernel/rtnl.ts";
 import { kernelSysctls } from "../../../src/kernel/sysctl.ts";
 import { twillTable } from "../../../src/render/masquerade.ts";
+import { policyFeatures } from "../../../src/render/policy/features.ts";
 import type { PolicyOptions as TableOptions } from "../../../src/render/policy/options.ts";
 import type { Dataplane } from "../dataplane.ts";
 import type { AgentOptions } from "../options.ts";
@@ -53,7 +55,11 @@ export class NodePolicy extends Policy {
         },
         write: (state, change) => {
           if (state !== undefined) this.#bridges?.filter();
-          dataplane()?.writePolicy(state, change);
+          try {
+            dataplane()?.writePolicy(state, change);
+          } catch (error) {
+            throw explained(nft, this.tableOptions, error);
+          }
           if (change === undefined || change.verdicts.size > 0)
             decisions.changed(() => this.compiler.decisionNumbers.decisions);
           this.#recheck?.changed();
@@ -103,5 +109,21 @@ function readTable(nft: Nft): ReturnType<Nft["read"]> {
   } catch (error) {
     if (isCode(error, "denied")) return undefined;
     throw error;
+  }
+}
+
+/** What the kernel refuses it may never take: each thing that policy needs is tried alone, and what is missing is named. */
+function explained(nft: Nft, options: TableOptions, error: unknown): unknown {
+  if (!(error instanceof TwillError)) return error;
+  try {
+    const missing = missingFeatures(nft, policyFeatures(options)).map(describeMissing);
+    if (missing.length === 0) return error;
+    return new TwillError("unsupported", `this kernel lacks ${missing.join("; ")}`, {
+      operation: "enforce policy",
+      remedy: "load the kernel's module, or use a kernel that has it; --policy=off goes without policy",
+      cause: error,
+    });
+  } catch {
+    return error;
   }
 }
