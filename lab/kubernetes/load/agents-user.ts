@@ -7,6 +7,9 @@ const group = "rbac.authorization.k8s.io";
 const rules = [
   { apiGroups: [""], resources: ["nodes"], verbs: ["get", "list", "watch", "patch"] },
   { apiGroups: [""], resources: ["nodes/status", "pods/status"], verbs: ["patch"] },
+  { apiGroups: [""], resources: ["namespaces", "pods"], verbs: ["get", "list", "watch"] },
+  { apiGroups: ["networking.k8s.io"], resources: ["networkpolicies"], verbs: ["get", "list", "watch"] },
+  { apiGroups: ["policy.networking.k8s.io"], resources: ["clusternetworkpolicies"], verbs: ["get", "list", "watch"] },
   { apiGroups: [""], resources: ["events"], verbs: ["create", "patch"] },
   { apiGroups: [""], resources: ["configmaps"], verbs: ["get", "list", "watch", "update"] },
 ];
