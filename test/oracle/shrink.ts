@@ -46,7 +46,6 @@ const optional = new Set([
   "initContainers",
   "hostNetwork",
   "podIP",
-  "spec.name",
 ]);
 
 /** Lists that must keep an item. */

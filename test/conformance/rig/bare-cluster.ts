@@ -1,6 +1,6 @@
 import { type AttachKernel, openAttachKernel } from "../../../src/attach/attach-kernel.ts";
 import { RoutedAttachment } from "../../../src/attach/routed/routed-attachment.ts";
-import type { Address } from "../../../src/base/address.ts";
+import { type Address, type Family, familyOf } from "../../../src/base/address.ts";
 import { everything, parseInterfaceAddress } from "../../../src/base/prefix.ts";
 import type { Conntrack } from "../../../src/kernel/conntrack.ts";
 import { openConntrack } from "../../../src/kernel/conntrack-socket.ts";
@@ -9,7 +9,6 @@ import { openNft } from "../../../src/kernel/nft-socket.ts";
 import { kernelSysctls } from "../../../src/kernel/sysctl.ts";
 import { TestNetns, vethPair } from "../../support/netns.ts";
 import * as plan from "./plan.ts";
-import { nodeNumbers } from "./plan.ts";
 
 /**
  * Nodes, pods and the outside as network namespaces of this process, joined by routes, without agents, datastore or tunnels: for
@@ -24,16 +23,13 @@ export class BareCluster {
     const { outside } = this;
     settle(outside);
     // An Ethernet of the nodes and the outside; a bridge in the outside's namespace.
-    outside.run("ip", "link", "add", "fabric", "type", "bridge");
-    outside.run("ip", "address", "add", `${plan.outsideGateway[4]}/24`, "dev", "fabric");
-    outside.run("ip", "-6", "address", "add", `${plan.outsideGateway[6]}/64`, "dev", "fabric", "nodad");
+    ip(outside, 4, "link add fabric type bridge");
+    for (const family of [4, 6] as const) addAddress(outside, plan.outsideGateway[family], "fabric");
     outside.up("fabric");
-    this.nodes = nodeNumbers.map((number) => new BareNode(number, podsEach, outside));
+    this.nodes = plan.nodeNumbers.map((number) => new BareNode(number, podsEach, outside));
     for (const node of this.nodes) node.join(this.nodes);
-    for (const half of ["0.0.0.0/1", "128.0.0.0/1"])
-      outside.run("ip", "route", "add", "local", half, "dev", "lo", "table", "main");
-    for (const half of ["::/1", "8000::/1"])
-      outside.run("ip", "-6", "route", "add", "local", half, "dev", "lo", "table", "main");
+    for (const half of ["0.0.0.0/1", "128.0.0.0/1"]) ip(outside, 4, `route add local ${half} dev lo table main`);
+    for (const half of ["::/1", "8000::/1"]) ip(outside, 6, `route add local ${half} dev lo table main`);
   }
 
   /** The namespace that has the address. */
@@ -79,43 +75,12 @@ export class BareNode {
     const { netns } = this;
     settle(netns);
     vethPair({ netns: outside, name: `node${number}` }, { netns, name: "eth0" });
-    outside.run("ip", "link", "set", `node${number}`, "master", "fabric");
+    ip(outside, 4, `link set node${number} master fabric`);
     this.addresses = plan.nodeAddresses(number);
-    for (const address of this.addresses) {
-      // The underlay's with its network; the others on their own.
-      const length = plan.underlay(number).includes(address)
-        ? address.includes(":")
-          ? 64
-          : 24
-        : address.includes(":")
-          ? 128
-          : 32;
-      netns.run(
-        "ip",
-        "address",
-        "add",
-        `${address}/${length}`,
-        "dev",
-        length === 64 || length === 24 ? "eth0" : "lo",
-        ...(address.includes(":") ? ["nodad"] : []),
-      );
-    }
-    for (const family of [4, 6] as const) {
-      netns.run("ip", `-${family}`, "route", "add", "default", "via", plan.outsideGateway[family]);
-      outside.run(
-        "ip",
-        `-${family}`,
-        "route",
-        "add",
-        plan.podNetwork(number)[family],
-        "via",
-        plan.underlayOf(number, family),
-      );
-      for (const address of plan.furtherAddresses(number)) {
-        if (address.includes(":") === (family === 6))
-          outside.run("ip", `-${family}`, "route", "replace", address, "via", plan.underlayOf(number, family));
-      }
-    }
+    for (const address of plan.underlay(number)) addAddress(netns, address, "eth0");
+    for (const address of plan.furtherAddresses(number)) addAddress(netns, address, "lo");
+    for (const family of [4, 6] as const) ip(netns, family, `route add default via ${plan.outsideGateway[family]}`);
+    addRoutesTo(outside, number);
     this.#kernel = openAttachKernel(netns.fd);
     const attachment = new RoutedAttachment(this.#kernel);
     this.pods = Array.from({ length: pods }, (_, index) => attachPod(attachment, number, plan.firstHost + index));
@@ -123,19 +88,8 @@ export class BareNode {
     this.conntrack = openConntrack({ netns: netns.fd });
   }
 
-  /** Routes to the pods and further addresses of the others. */
   join(nodes: readonly BareNode[]): void {
-    for (const { number } of nodes) {
-      if (number === this.number) continue;
-      for (const family of [4, 6] as const) {
-        const via = plan.underlayOf(number, family);
-        this.netns.run("ip", `-${family}`, "route", "add", plan.podNetwork(number)[family], "via", via);
-        for (const address of plan.furtherAddresses(number)) {
-          if (address.includes(":") === (family === 6))
-            this.netns.run("ip", `-${family}`, "route", "replace", address, "via", via);
-        }
-      }
-    }
+    for (const { number } of nodes) if (number !== this.number) addRoutesTo(this.netns, number);
   }
 
   close(): void {
@@ -146,6 +100,26 @@ export class BareNode {
     this.netns.close();
   }
 }
+
+/** To a node's pods, and to those of its addresses that are not the underlay's. */
+function addRoutesTo(netns: TestNetns, node: number): void {
+  for (const family of [4, 6] as const) {
+    const further = plan.furtherAddresses(node).filter((address) => familyOf(address) === family);
+    for (const destination of [plan.podNetwork(node)[family], ...further]) {
+      ip(netns, family, `route replace ${destination} via ${plan.underlayOf(node, family)}`);
+    }
+  }
+}
+
+/** On `lo` for itself, elsewhere with its network. */
+function addAddress(netns: TestNetns, address: Address, device: string): void {
+  const family = familyOf(address);
+  const length = device === "lo" ? { 4: 32, 6: 128 }[family] : { 4: 24, 6: 64 }[family];
+  ip(netns, family, `address add ${address}/${length} dev ${device}${family === 6 ? " nodad" : ""}`);
+}
+
+const ip = (netns: TestNetns, family: Family, words: string): string =>
+  netns.run("ip", `-${family}`, ...words.split(" "));
 
 function attachPod(attachment: RoutedAttachment, node: number, host: number): BarePod {
   const netns = new TestNetns();
