@@ -66,6 +66,13 @@ export class Wire {
     return fd;
   }
 
+  /** A socket that hears of errors: datagrams to this destination only. */
+  connectUdp(netns: TestNetns, from: Address, to: Address, port: number): number {
+    const fd = this.udp(netns, from);
+    tryConnect(fd, encodeSockaddr(to, port));
+    return fd;
+  }
+
   /** The other end's socket, when somebody has connected. */
   accept(listener: number): number | undefined {
     const fd = tryAccept(listener);
