@@ -1,21 +1,19 @@
-import { existsSync } from "node:fs";
 import { familyOf } from "../../src/base/address.ts";
-import { describeError, isCode, TwillError } from "../../src/base/errors.ts";
+import { describeError, TwillError } from "../../src/base/errors.ts";
 import type { Asker } from "../../src/insight/asker.ts";
-import { addressesBetween, type End, findEnd, podWithoutPolicy } from "../../src/insight/policy/end.ts";
+import { addressesBetween, type End } from "../../src/insight/policy/end.ts";
 import { type Explanation, explain } from "../../src/insight/policy/explain.ts";
 import type { HeldRows } from "../../src/insight/policy/held-rows.ts";
-import { modelOf } from "../../src/insight/policy/model-part.ts";
 import { parseTarget, resolvePort } from "../../src/insight/policy/target.ts";
 import { type Trace, trace } from "../../src/insight/trace.ts";
-import { type PolicyModel, protocols } from "../../src/model/policy.ts";
-import { defaultDatastore, defaultRunDir } from "../defaults.ts";
+import { protocols } from "../../src/model/policy.ts";
+import { defaultRunDir } from "../defaults.ts";
 import { boolean, choice, optional, text, withLetter } from "../flags.ts";
-import { command, type Output } from "./command.ts";
+import { command } from "./command.ts";
 import { explainText } from "./explain-text.ts";
 import { heldText } from "./held-text.ts";
-import { agentAsker, findOwnPod, findPod } from "./look-asker.ts";
-import { readPolicyModel } from "./policy-model.ts";
+import { findOwnPod } from "./look-asker.ts";
+import { askerOrNone, findEnds } from "./policy-ends.ts";
 import { paint } from "./status-text.ts";
 import { traceText } from "./trace-text.ts";
 
@@ -47,9 +45,14 @@ The exit status is 0 when it is allowed, 1 when it is denied, 2 when what the ke
     }
     const target = parseTarget(toText);
     const asker = flags.datastore === undefined ? askerOrNone(flags.runDir, output) : undefined;
-    const { model, ends } = await endsFor(asker, flags, [fromText, target.host]);
+    const {
+      model,
+      ends: [from, to],
+    } = await findEnds(asker, flags, [fromText, target.host]);
+    if (from === undefined || to === undefined) throw new RangeError("an end for each name");
+    const ends = [from, to] as const;
     const [source, destination] = addressesBetween(...ends);
-    const port = resolvePort(target, ends[1], familyOf(destination));
+    const port = resolvePort(target, to, familyOf(destination));
     const explanation = explain(model, ends, { source, destination, ...port });
     const held = asker === undefined ? [] : await heldRows(asker, explanation, ends);
     const sent = flags.send ? await send(needAsker(asker), explanation) : undefined;
@@ -68,64 +71,6 @@ The exit status is 0 when it is allowed, 1 when it is denied, 2 when what the ke
     return explanation.verdict === "allow" ? 0 : 1;
   },
 });
-
-/** Undefined: it is away, and the policies are read from where they usually are. @throws TwillError where that is nowhere here. */
-function askerOrNone(runDir: string, output: Output): Asker | undefined {
-  try {
-    return agentAsker(runDir);
-  } catch (error) {
-    if (!isCode(error, "unavailable")) throw error;
-    if (!existsSync(defaultDatastore.replace(/^embedded:/, ""))) {
-      throw new TwillError("unavailable", error.message, {
-        operation: "explain",
-        remedy: "start twill-agent; or give --datastore URL, and the policies are read from there",
-        cause: error.cause,
-      });
-    }
-    output.error(`${error.message}: policies as the datastore has them, and no kernel is asked\n`);
-    return undefined;
-  }
-}
-
-interface Ends {
-  readonly model: PolicyModel;
-  readonly ends: readonly [End, End];
-}
-
-async function endsFor(
-  asker: Asker | undefined,
-  { datastore, namespace }: { readonly datastore: string | undefined; readonly namespace: string },
-  texts: readonly [string, string],
-): Promise<Ends> {
-  const find = (model: PolicyModel): Ends => {
-    const [from, to] = texts;
-    return { model, ends: [findEnd(model, from, namespace), findEnd(model, to, namespace)] };
-  };
-  if (asker === undefined) return find((await readPolicyModel(datastore ?? defaultDatastore)).model);
-  const named = texts.filter((end) => end !== "outside");
-  const ask = async (names: readonly string[]): Promise<PolicyModel> =>
-    modelOf(await asker.ask(asker.node, "policyPart", { ends: names }));
-  try {
-    return find(await ask(named));
-  } catch (error) {
-    // The agent knows no default namespace: of several pods of a name, ours is meant.
-    if (isCode(error, "invalid"))
-      return find(await ask(named.map((end) => (/[/:.]/.test(end) ? end : `${namespace}/${end}`))));
-    if (!isCode(error, "not-found")) throw error;
-    const nobody = await asker.ask(asker.node, "policyPart", { ends: [] });
-    if (nobody.total > 0) throw error;
-    const model = modelOf(nobody);
-    const [from, to] = texts;
-    return { model, ends: [await withoutPolicy(asker, model, from), await withoutPolicy(asker, model, to)] };
-  }
-}
-
-async function withoutPolicy(asker: Asker, model: PolicyModel, text: string): Promise<End> {
-  const found = await findPod(asker, text);
-  if (found === undefined) return findEnd(model, text);
-  const { namespace, name, addresses } = found.place;
-  return podWithoutPolicy(namespace, name, found.node, addresses);
-}
 
 /** What the kernels of both ends' nodes hold; a node that does not answer says so. */
 export interface NodeHeld extends HeldRows {

@@ -17,6 +17,7 @@ import { keptFlows } from "./kept-flows.ts";
 import { lintText } from "./lint-text.ts";
 import { agentAsker } from "./look-asker.ts";
 import { manifestFlags, readGiven } from "./manifest-files.ts";
+import { askerOrNone, findEnds } from "./policy-ends.ts";
 import { readPolicyModel } from "./policy-model.ts";
 import { policyShowText } from "./policy-show-text.ts";
 import { paint } from "./status-text.ts";
@@ -37,12 +38,21 @@ With how often each rule decided, where the agents can be asked: first packets o
 
   twill policy show shop/web-0
   twill policy show 10.244.3.7`,
-  flags: { ...where, output: textOrJson },
+  flags: {
+    ...where,
+    datastore: optional(
+      "read policies from there, and not from this node's agent: embedded:FILE or kubernetes:KUBECONFIG",
+      "URL",
+    ),
+    output: textOrJson,
+  },
   run: async ({ rest, flags }, output) => {
-    const { model } = await readPolicyModel(flags.datastore);
-    const end = findEnd(model, needOne(rest, "twill policy show POD"), flags.namespace);
-    if (end.kind !== "pod") {
-      throw new TwillError("invalid", `${end.name} is no pod, so no policy selects it`, {
+    const name = needOne(rest, "twill policy show POD");
+    const asker = flags.datastore === undefined ? askerOrNone(flags.runDir, output) : undefined;
+    const { model, ends } = await findEnds(asker, flags, [name]);
+    const [end] = ends;
+    if (end?.kind !== "pod") {
+      throw new TwillError("invalid", `${name} is no pod, so no policy selects it`, {
         remedy: "twill get pods lists them",
       });
     }

@@ -88,6 +88,9 @@ test("without the agents, from the datastore, the same", async () => {
   await cluster.lab.agent("node2", "start");
   await until(async () => (await cluster.lab.status("node2")).ready, "it is up again", 40_000);
   const text = await cluster.lab.attempt("node1", `twill policy show ${web1Name} --datastore ${datastore}`);
+  const asked = await cluster.lab.attempt("node2", `twill policy show ${cluster.address(web1)}`);
+  const uncounted = (shown: string): string => shown.replaceAll(/ {2}\[.*\]/g, "");
+  expect(uncounted(asked.stdout)).toBe(uncounted(text.stdout));
   expect(text.stdout).toMatch(
     /in: the first rule that matches decides\n {2}tier default\n {4}NetworkPolicy default\/web/,
   );
