@@ -3,12 +3,28 @@ import { bareCluster } from "./bare.ts";
 import { casesOf } from "./cases/all.ts";
 import { runCase, whole } from "./run.ts";
 import { throughServices } from "./services.ts";
+import { networkPolicy } from "./standard.ts";
 
 let cluster: ReturnType<typeof bareCluster>;
 beforeAll(() => {
   cluster = bareCluster();
 }, 60_000);
 afterAll(() => cluster.close());
+
+/** By TCP: how often the kernel tells of other refusals, it limits itself. */
+test("a policy that rejects is told from one that drops", async () => {
+  const rejecting = bareCluster({ deny: "reject" });
+  try {
+    await rejecting.apply([networkPolicy("x", { podSelector: {} })]);
+    const probes = (["y/a", "n1", "outside"] as const).flatMap((from) =>
+      ([4, 6] as const).map((family) => ({ from, to: "x/b", protocol: "TCP", port: 80, family }) as const),
+    );
+    expect(rejecting.nodeOf("x/b")).not.toBe("n1");
+    expect(await rejecting.probe(probes, () => "refused")).toEqual(probes.map(() => "refused"));
+  } finally {
+    await rejecting.close();
+  }
+}, 120_000);
 
 /** Every case here would be the same work twice: what Services add does not depend on the case. */
 test("a sample of the matrix through Service addresses", async () => {

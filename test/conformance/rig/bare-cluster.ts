@@ -22,6 +22,8 @@ export class BareCluster {
   constructor(podsEach: number) {
     const { outside } = this;
     settle(outside);
+    // IPv4 binds to whatever a route calls local, IPv6 to what a device has.
+    kernelSysctls(outside.fd).write(["ipv6", "ip_nonlocal_bind"], "1");
     // An Ethernet of the nodes and the outside; a bridge in the outside's namespace.
     ip(outside, 4, "link add fabric type bridge");
     for (const family of [4, 6] as const) addAddress(outside, plan.outsideGateway[family], "fabric");
