@@ -37,7 +37,7 @@ test("a restart among the same policies finds every number again", () => {
     expect({ seed, rows: printed(now) }).toEqual({ seed, rows: printed({ ...compiler.state, decisions: new Map() }) });
     expect({ seed, difference: difference(compiler.state, restarted.state) }).toEqual({ seed, difference: undefined });
   }
-});
+}, 60_000);
 
 test("policies that changed meanwhile are compiled as ever, and a number never stands for another decision", () => {
   for (let seed = 1; seed <= 60; seed++) {
@@ -60,7 +60,7 @@ test("policies that changed meanwhile are compiled as ever, and a number never s
       if (!restarted.state.addresses.has(address)) expect(change.addresses.has(address)).toBe(true);
     }
   }
-});
+}, 60_000);
 
 test("the number of a decision out of use is its own until no connection bears it", () => {
   const model = emptyModel();

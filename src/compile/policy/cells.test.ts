@@ -5,7 +5,7 @@ import { seededRandom } from "../../base/random.ts";
 import { Cells } from "./cells.ts";
 
 test("an address is in the cell of the longest prefix around it, whatever came and went", () => {
-  for (let seed = 1; seed <= 200; seed++) {
+  for (let seed = 1; seed <= 100; seed++) {
     const random = seededRandom(seed);
     const cells = new Cells<string>();
     const there = new Set<Prefix>();
@@ -34,7 +34,7 @@ test("an address is in the cell of the longest prefix around it, whatever came a
       expect(within.sort()).toEqual([...there].filter((one) => isWithin(prefix, one)).sort());
     }
   }
-});
+}, 60_000);
 
 test("ranges cover the whole address space, ascending, without gaps", () => {
   const cells = new Cells<string>();

@@ -25,7 +25,7 @@ test("many points at once are decided as each alone", () => {
       });
     }
   }
-});
+}, 60_000);
 
 test("every port is in the cell whose point is decided as it is", () => {
   for (let seed = 1; seed <= 300; seed++) {
@@ -49,7 +49,7 @@ test("every port is in the cell whose point is decided as it is", () => {
       }
     }
   }
-});
+}, 60_000);
 
 function randomProgram(random: Random): Program {
   const count = 1 + random.below(8);

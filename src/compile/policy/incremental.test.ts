@@ -80,7 +80,7 @@ test("with everything taken away nothing is left, and news of what did not chang
     compiler.update(everything);
     expect(printed(compiler.state)).toBe(printed(new PolicyCompiler(emptyModel(), { node }).state));
   }
-});
+}, 60_000);
 
 function scenario(random: Random): readonly Event[] {
   const policy = new RandomPolicy(random);

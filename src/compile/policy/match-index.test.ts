@@ -10,7 +10,7 @@ import { RandomPolicy } from "./random-model.fixture.ts";
 import { yes } from "./truth.ts";
 
 test("through the indexes everything is found that looking at all would find", () => {
-  for (let seed = 1; seed <= 200; seed++) {
+  for (let seed = 1; seed <= 100; seed++) {
     const policy = new RandomPolicy(seededRandom(seed));
     const model = policy.model();
     const matches = Array.from({ length: 20 }, () => policy.policy().subject);
@@ -35,4 +35,4 @@ test("through the indexes everything is found that looking at all would find", (
       if (claim.known !== undefined) expect(byMatch.candidates(claim.namespace, claim.known)).not.toContain(3);
     }
   }
-});
+}, 60_000);
