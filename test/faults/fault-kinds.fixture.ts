@@ -61,7 +61,8 @@ function damage(what: string, script: string, touches: typeof crossing = crossin
       what: `${name}: ${what}`,
       holds: [name],
       touches: touches(name),
-      run: async () => void (await ground.lab.on(name, script)),
+      // "Flush remains incomplete after 10 rounds" only says that the agent was faster.
+      run: async () => void (await ground.lab.on(name, script.replaceAll(/(ip [^;|]*flush[^;|]*)/g, "$1 || true"))),
     };
   };
 }
