@@ -13,7 +13,7 @@ const [a, b] = ["10.244.1.2", "10.244.1.3"].map(parseAddress) as [Address, Addre
 const [denied, allowed] = [7777, 7778];
 /** So many updates of a whole table, and so many times as many of single elements: thousands on demand. */
 const wanted = Number(process.env.TWILL_LOOSENING_UPDATES ?? 60);
-const single = 40;
+const single = 20;
 
 let cluster: BareCluster;
 let enforcer: Enforcer;
