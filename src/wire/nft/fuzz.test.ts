@@ -201,7 +201,13 @@ test(`sets and elements survive too (seed ${seed})`, () => {
       ...maybe(random, { size: 1 + (u32(random) % 1000) }),
       ...maybe(random, { comment: "c ö" }),
       ...maybe(random, { counter: true }),
-      ...maybe(random, { data: pick(random, [{ type: "verdict" }, { type: "mark", length: 4 }] as const) }),
+      ...maybe(random, {
+        data: pick(random, [
+          { type: "verdict" },
+          { type: "mark", length: 4 },
+          { type: "concatenation", fields: ["mark", "inet_service"], length: 8 },
+        ] as const),
+      }),
     };
     expect(decodeSet(newSet(set, 1).payload)).toEqual(set);
     const elements = Array.from(
