@@ -319,3 +319,18 @@ test("a policy with an error keeps its last good version; without one it denies,
     "NetworkPolicy shop/never",
   ]);
 });
+
+test("a pod that comes with the first policy waits for its own policy, and the node stays ready", async () => {
+  const scene = await Scene.open();
+  await scene.namespace("shop");
+  await scene.pod("web", "u1", { app: "web" });
+  const policy = scene.agent();
+  await scene.until(() => policy.waitingFor.length === 0);
+  await scene.policy("deny", denyAll);
+  await scene.until(() => policy.model.policies.size === 1);
+  const prepared = policy.prepare(named("web", "u1"));
+  expect([policy.waitingFor, prepared === undefined && scene.written.length === 1]).toEqual([[], false]);
+  await prepared;
+  policy.added(key("c1"), named("web", "u1"), ip("10.0.0.1"));
+  expect(last(scene.written)?.addresses.get("10.0.0.1" as Address)?.ingress).toBeGreaterThan(0);
+});

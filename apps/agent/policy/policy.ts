@@ -126,10 +126,18 @@ export class Policy {
     return this.#enforcing ? this.#pods.unknown : [];
   }
 
-  /** Why no pod can be added: it could not be said what it may do. */
+  /**
+   * Why no pod can be added: it could not be said what it may do. Not while the first policy's pods are being listed: an ADD
+   * waits for that by itself, and the node is as ready as before.
+   */
   get waitingFor(): readonly string[] {
     if (this.#failure !== undefined) return ["policy to be put into force"];
-    if (this.#isKnown) return this.#written || !this.#options.kernel.isReady ? [] : ["policy to be put into force"];
+    if (this.#written) return [];
+    if (this.#isKnown) return this.#options.kernel.isReady ? ["policy to be put into force"] : [];
+    return this.#missing;
+  }
+
+  get #missing(): readonly string[] {
     const { missing } = this.#sources;
     return missing.length > 0 ? missing : ["policies as the datastore has them"];
   }
@@ -174,7 +182,7 @@ export class Policy {
     }
     if (this.#sources.hasPolicies && !this.#enforcing) {
       this.removed(key);
-      throw new TwillError("unavailable", `policy is not known yet: waiting for ${this.waitingFor.join(", ")}`, {
+      throw new TwillError("unavailable", `policy is not known yet: waiting for ${this.#missing.join(", ")}`, {
         operation: "add pod",
         remedy: "the runtime tries again",
       });
