@@ -43,42 +43,26 @@ export class Partition<M> {
    * @param borne the numbers that a member's substance bears already, with their weights, where these are not its own: it is new, or to
    * `revote`.
    */
-  settle(borne: (member: M) => Iterable<readonly [number: number, weight: number]> = nobody): Settled<M> {
-    const moves = [...this.#pending].flatMap(([member, to]) => {
+  settle(borne: Borne<M> = nobody): Settled<M> {
+    const moves = [...this.#pending].flatMap(([member, to]): Move<M> | readonly Move<M>[] => {
       const from = this.#contents.get(member);
-      return from === to ? [] : [{ member, from, to, number: this.numberOf(member) }];
+      return from === to ? [] : { member, from, to, number: this.numberOf(member) };
     });
-    this.#pending.clear();
     const suspects = new Set(this.#suspect);
+    this.#pending.clear();
     this.#suspect.clear();
     if (moves.length === 0 && suspects.size === 0) return nothing;
     for (const { member, from } of moves) if (from !== undefined) this.#parts.get(from)?.delete(member);
     const contents = moves.flatMap(({ from, to }) => [from, to]);
     for (const member of suspects) contents.push(this.#contents.get(member));
     const touched = new Set(contents.filter((content) => content !== undefined));
-    const votes = new Map<string, Map<number, number>>();
     const before = new Map<string, number>();
     for (const content of touched) {
       const number = this.#numbering.of(content);
-      const of = new Map<number, number>();
-      votes.set(content, of);
-      if (number === undefined) continue;
-      before.set(content, number);
-      of.set(number, this.#weigh(this.membersOf(content)));
-      for (const member of suspects) {
-        if (this.#contents.get(member) !== content || !this.membersOf(content).has(member)) continue;
-        vote(of, [[number, -this.#weigh([member])]]);
-        vote(of, borne(member));
-      }
+      if (number !== undefined) before.set(content, number);
     }
-    for (const { member, from, to, number } of moves) {
-      const of = to === undefined ? undefined : votes.get(to);
-      if (of === undefined) continue;
-      vote(of, from === undefined || suspects.has(member) ? borne(member) : [[number, this.#weigh([member])]]);
-    }
-    const joined = new Set<M>();
+    const votes = this.#votes(touched, before, moves, suspects, borne);
     for (const { member, to } of moves) {
-      joined.add(member);
       if (to === undefined) this.#contents.delete(member);
       else this.#join(member, to);
     }
@@ -88,12 +72,49 @@ export class Partition<M> {
       this.#parts.delete(content);
     }
     this.#numbering.settle(gone, votes);
+    return { members: this.#renumbered(touched, before, moves), numbers: this.#changedNumbers(touched, before), gone };
+  }
+
+  /** Of those that stay where they are, and of those that move, for where they go. */
+  #votes(
+    touched: ReadonlySet<string>,
+    before: ReadonlyMap<string, number>,
+    moves: readonly Move<M>[],
+    suspects: ReadonlySet<M>,
+    borne: Borne<M>,
+  ): Map<string, Map<number, number>> {
+    const votes = new Map([...touched].map((content) => [content, new Map<number, number>()]));
+    for (const [content, number] of before) {
+      vote(votes.get(content), [[number, this.#weigh(this.membersOf(content))]]);
+    }
+    for (const member of suspects) {
+      const content = this.#contents.get(member);
+      const number = content === undefined ? undefined : before.get(content);
+      if (content === undefined || number === undefined || !this.membersOf(content).has(member)) continue;
+      vote(votes.get(content), [[number, -this.#weigh([member])]]);
+      vote(votes.get(content), borne(member));
+    }
+    for (const { member, from, to, number } of moves) {
+      if (to === undefined) continue;
+      const bears =
+        from === undefined || suspects.has(member) ? borne(member) : [[number, this.#weigh([member])] as const];
+      vote(votes.get(to), bears);
+    }
+    return votes;
+  }
+
+  #renumbered(
+    touched: ReadonlySet<string>,
+    before: ReadonlyMap<string, number>,
+    moves: readonly Move<M>[],
+  ): readonly M[] {
+    const moved = new Set(moves.map(({ member }) => member));
     const members = moves.filter(({ member, number }) => this.numberOf(member) !== number).map(({ member }) => member);
     for (const content of touched) {
       if (this.#numbering.of(content) === before.get(content)) continue;
-      for (const member of this.membersOf(content)) if (!joined.has(member)) members.push(member);
+      for (const member of this.membersOf(content)) if (!moved.has(member)) members.push(member);
     }
-    return { members, numbers: this.#changedNumbers(touched, before), gone };
+    return members;
   }
 
   #changedNumbers(touched: ReadonlySet<string>, before: ReadonlyMap<string, number>): Settled<M>["numbers"] {
@@ -123,8 +144,19 @@ export class Partition<M> {
   }
 }
 
-function vote(of: Map<number, number>, votes: Iterable<readonly [number: number, weight: number]>): void {
-  for (const [number, weight] of votes) of.set(number, (of.get(number) ?? 0) + weight);
+function vote(of: Map<number, number> | undefined, votes: Iterable<readonly [number: number, weight: number]>): void {
+  for (const [number, weight] of votes) of?.set(number, (of.get(number) ?? 0) + weight);
+}
+
+/** The numbers that a member's substance bears, with their weights. */
+export type Borne<M> = (member: M) => Iterable<readonly [number: number, weight: number]>;
+
+/** A member whose content is another, and the number that it had. */
+interface Move<M> {
+  readonly member: M;
+  readonly from: string | undefined;
+  readonly to: string | undefined;
+  readonly number: number;
 }
 
 export interface Settled<M> {

@@ -1,4 +1,3 @@
-import { portProtocols, protocols } from "../../model/policy.ts";
 import type { PortClass } from "../../model/policy-state.ts";
 import type { Point } from "./decide.ts";
 import type { Program, StepPorts } from "./program.ts";
@@ -115,7 +114,3 @@ function extend(ranges: PortSpan[], { first, last }: PortSpan): void {
   if (before !== undefined && before.last === first - 1) ranges[ranges.length - 1] = { first: before.first, last };
   else ranges.push({ first, last });
 }
-
-/** Whether packets of that protocol have a port in the sense of `PortCell`. */
-export const hasPorts = (protocol: number): boolean =>
-  portProtocols.includes(protocol) || protocol === protocols.icmp || protocol === protocols.icmpv6;

@@ -7,7 +7,6 @@ import {
   type PeerMatch,
   type Policy,
   type PolicyRule,
-  policyName,
   type RuleAction,
   type Tier,
 } from "../../model/policy.ts";
@@ -247,5 +246,3 @@ export const sidesOf = (
 
 /** The tables have no place for the sender's port. */
 export const asksSourcePort = ({ sourcePorts }: PolicyRule): boolean => sourcePorts !== undefined;
-
-export const policyKey = ({ id }: Policy): string => policyName(id);
