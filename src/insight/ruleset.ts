@@ -2,7 +2,7 @@ import { familyOf } from "../base/address.ts";
 import type { NftChain, NftHook, NftRule } from "../objects/nft.ts";
 import type { Ruleset } from "./kernel-view.ts";
 import type { ProbePacket } from "./probe-packet.ts";
-import { matchRule, type RuleContext } from "./rule-match.ts";
+import { matchRule, PacketTrail, type RuleContext } from "./rule-match.ts";
 
 /** What nf_tables does with a packet at one hook. */
 export interface HookVerdict {
@@ -49,7 +49,8 @@ export function passDevice(
 }
 
 function passChains(ruleset: Ruleset, bases: readonly NftChain[], context: RuleContext): HookVerdict {
-  const walk = new ChainWalk(ruleset, context);
+  // Rules read what rules before them have written: policy the epoch in which it began to judge.
+  const walk = new ChainWalk(ruleset, { ...context, trail: context.trail ?? new PacketTrail() });
   for (const chain of bases) {
     const outcome = walk.run(chain, 0);
     const policy = chain.base?.policy === "drop" ? `${nameOfChain(chain)}: policy drop` : undefined;

@@ -4,6 +4,7 @@ import { NftTableKeeper } from "../../src/apply/nft-table.ts";
 import { parseAddress } from "../../src/base/address.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { parsePrefix } from "../../src/base/prefix.ts";
+import { passHook } from "../../src/insight/ruleset.ts";
 import type { Nft } from "../../src/kernel/nft.ts";
 import { openNft } from "../../src/kernel/nft-socket.ts";
 import { byteData, concatenated, hostData, portData } from "../../src/objects/nft-data.ts";
@@ -11,6 +12,7 @@ import { masqueradeTable } from "../../src/render/masquerade.ts";
 import { policyFeatures } from "../../src/render/policy/features.ts";
 import type { PolicyOptions } from "../../src/render/policy/options.ts";
 import { PolicyRendering } from "../../src/render/policy/policy-rendering.ts";
+import { firstPacket, rulesetOf } from "../oracle/nft/interpret.ts";
 import { type TestNetns, testNetns } from "../support/netns.ts";
 import { Enforcer, routed } from "./enforcer.fixture.ts";
 import { stateOf } from "./policy-state.fixture.ts";
@@ -133,4 +135,11 @@ test("this kernel has what policy needs, and asking leaves nothing behind", () =
   const nft = open(testNetns());
   expect(missingFeatures(nft, policyFeatures(everything))).toEqual([]);
   expect(nft.tables()).toEqual([]);
+});
+
+test("whoever traces a packet through the table, one hook at a time, sees it pass where it is allowed", () => {
+  const ruleset = rulesetOf(new PolicyRendering(routed).table(state));
+  const packet = (port: number) => firstPacket(parseAddress("10.1.0.9"), parseAddress("10.1.0.2"), 6, port);
+  expect(passHook(ruleset, "forward", { packet: packet(80) })).toEqual({ drops: "no" });
+  expect(passHook(ruleset, "forward", { packet: packet(81) })).toMatchObject({ drops: "yes" });
 });
