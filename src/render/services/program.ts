@@ -71,7 +71,7 @@ export function servicesProgram({ clusterNetworks, affinitySeconds }: ServicesOp
       ...dice.map((faces) => die(family, faces)),
     ]),
     refuse,
-    chainOf(dropChain, "Services: no endpoint here, or not for this client", [["", { type: "counter" }, drop]]),
+    chainOf(dropChain, "Services: no endpoint here, or not for this client", [["dropped", { type: "counter" }, drop]]),
   ];
 }
 
@@ -98,10 +98,13 @@ const loadPool: NftExpression = { type: "ct", key: "label", to: labelRegister };
 const keyRegister: NftRegister = 8;
 const words: Readonly<Record<Family, number>> = { 4: 1, 6: 4 };
 
-/** `frontends` and `node_ports` give two pools: of the inside, of the outside. */
+/**
+ * `frontends` and `node_ports` give nothing, the pool of the inside, and that of the outside: nft (1.0.6) dies of an assertion when it lists
+ * a key that begins where a map's data does.
+ */
 function takePool(asker: Asker, set: string, key: readonly NftExpression[], keyAt: NftRegister): NftExpression[] {
   // The word of the other side is emptied again.
-  const [to, other] = asker === "outside" ? [poolRegister - 1, poolRegister - 1] : [poolRegister, poolRegister + 1];
+  const [to, other] = asker === "outside" ? [poolRegister - 2, poolRegister - 1] : [poolRegister - 1, poolRegister + 1];
   return [
     ...key,
     { type: "immediate", to: labelRegister, value: zeroData(16) },
@@ -127,6 +130,9 @@ const markOwn: readonly NftExpression[] = [
   { type: "meta.set", key: "mark", from: keyRegister },
 ];
 
+/** A reset of ours belongs to the connection that it refuses, and comes by the output hook as its first packet. */
+const isRequest: readonly NftExpression[] = [{ type: "ct", key: "direction", to: 0 }, isByte(0, 0)];
+
 function asked(family: Family, asker: Asker): ChainOfRules {
   const address = loadAddress(family, "destination", keyRegister);
   const protocolAt = keyRegister + words[family];
@@ -144,7 +150,7 @@ function asked(family: Family, asker: Asker): ChainOfRules {
       ),
     ],
     // The tables changed between two lookups: the next attempt finds them whole.
-    ["a pool that is gone", loadPool, is(poolRegister, 0, "neq"), go("goto", dropChain)],
+    ["a pool that is gone", ...isRequest, loadPool, is(poolRegister, 0, "neq"), go("goto", dropChain)],
     [
       "a port that the Service has not",
       address,
@@ -177,6 +183,12 @@ const translate = (family: Family, address: NftRegister): NftExpression => ({
   port: address + words[family],
 });
 
+/** Behind the translation: the endpoint. */
+const whereTo = (family: Family): readonly NftExpression[] => [
+  loadAddress(family, "destination", keyRegister),
+  loadDestinationPort(keyRegister + words[family]),
+];
+
 /** The endpoint that this client had before, if it is still one of the pool. */
 const affine = (family: Family): ChainOfRules => {
   const client = [loadPool, loadAddress(family, "source", poolRegister + 1)];
@@ -189,8 +201,13 @@ const affine = (family: Family): ChainOfRules => {
       lookupIn(serviceSets.members[family], poolRegister),
       translate(family, poolRegister + 1),
     ],
-    // An update would leave what it finds as it is (nft_rhash_update).
-    ["no longer one", ...client, { type: "dynset", set: affinity, op: "delete", key: poolRegister }],
+    // An update would leave what it finds as it is (nft_rhash_update). Data is not looked at, but a map insists on it (nft_dynset_init).
+    [
+      "no longer one",
+      ...client,
+      ...whereTo(family),
+      { type: "dynset", set: affinity, op: "delete", key: poolRegister, data: keyRegister },
+    ],
     ["another", loadPool, lookup(serviceSets.dice, poolRegister, "verdict")],
   ]);
 };
@@ -201,15 +218,14 @@ const remember: RuleLine = [
   lookup(serviceSets.affine, poolRegister, "verdict"),
 ];
 
-/** Behind the translation: where the packet goes is the endpoint. Each new connection begins the time anew. */
+/** Each new connection begins the time anew. */
 const remembered = (family: Family, seconds: number): ChainOfRules =>
   chainOf(rememberChain(family, seconds), `Services: a client keeps its endpoint for ${seconds} s`, [
     [
-      "",
+      "from now on",
       loadPool,
       loadAddress(family, "source", poolRegister + 1),
-      loadAddress(family, "destination", keyRegister),
-      loadDestinationPort(keyRegister + words[family]),
+      ...whereTo(family),
       {
         type: "dynset",
         set: serviceSets.affinity[family],
@@ -224,8 +240,8 @@ const remembered = (family: Family, seconds: number): ChainOfRules =>
 const die = (family: Family, faces: number): ChainOfRules =>
   chainOf(dieChain(family, faces), `Services: one of up to ${faces} endpoints`, [
     ...throwsOf(faces).map(
-      (modulus): RuleLine => [
-        "",
+      (modulus, index): RuleLine => [
+        `throw ${index + 1}`,
         loadPool,
         { type: "numgen", to: poolRegister + 1, modulus, kind: "random" },
         lookup(serviceSets.endpoints[family], poolRegister, 4),

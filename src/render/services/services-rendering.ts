@@ -123,7 +123,7 @@ export class ServicesRendering {
   }
 
   #poolsOf({ inside, outside }: Frontend): NftData {
-    return concatenated(hostData(this.#numbers.of(inside)), hostData(this.#numbers.of(outside)));
+    return concatenated(hostData(0), hostData(this.#numbers.of(inside)), hostData(this.#numbers.of(outside)));
   }
 
   #putPool(changes: SetChanges, name: PoolName, pool: Pool): void {

@@ -5,8 +5,8 @@ import { serviceSets } from "./names.ts";
 
 const addressType: Readonly<Record<Family, NftType>> = { 4: "ipv4_addr", 6: "ipv6_addr" };
 const bytes: Readonly<Record<Family, number>> = { 4: 4, 6: 16 };
-/** Inside, outside. */
-const pools: NftMapData = { type: "concatenation", fields: ["mark", "mark"], length: 8 };
+/** Nothing, inside, outside (program.ts). */
+const pools: NftMapData = { type: "concatenation", fields: ["mark", "mark", "mark"], length: 12 };
 
 const define = (
   name: string,
