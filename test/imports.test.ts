@@ -24,6 +24,7 @@ const layers: Readonly<Record<string, Layer>> = {
   },
   "src/intent": {
     may: ["src/base", "src/model"],
+    outside: ["yaml"],
     why: "what people write ↔ the model, without a datastore or a kernel",
   },
   "src/ipam": {
