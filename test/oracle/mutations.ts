@@ -300,10 +300,10 @@ export const mutations: readonly Mutation[] = [
     "give(party, this.#facts.ownNode);",
   ),
   compile(
-    "classes",
+    "decide",
     "what is excepted is not inside",
-    "for (const one of around) for (const trait of one.except) inside.delete(trait);",
-    "",
+    "both(facts.get(fact) ?? outside, not(excepted))",
+    "facts.get(fact) ?? outside",
   ),
   compile(
     "classes",
