@@ -1,6 +1,7 @@
 import type { Address } from "../../base/address.ts";
 import type { Problem } from "../../base/problem.ts";
-import type { EndpointSlice, ServiceName, ServicesModel, ServicesNode } from "../../model/services.ts";
+import type { ServiceName, ServicesNode } from "../../model/services.ts";
+import type { ServicesInputs, ServicesModelChange } from "../../model/services-inputs.ts";
 import type {
   EndpointAccount,
   Frontend,
@@ -13,21 +14,6 @@ import type {
 } from "../../model/services-state.ts";
 import { Contested } from "./contested.ts";
 import { compileService, endpointAccounts, type ServicePart } from "./service-part.ts";
-
-/** Which entries of a ServicesModel are other than before. */
-export interface ServicesModelChange {
-  readonly services: ReadonlySet<ServiceName>;
-  /** Services whose slices changed. */
-  readonly endpoints: ReadonlySet<ServiceName>;
-}
-
-/** Slices of a Service, which whoever keeps the model has by Service. */
-export interface ServicesInputs {
-  readonly model: ServicesModel;
-  slicesOf(service: ServiceName): readonly EndpointSlice[];
-  /** What changed since the last call; undefined: nothing. One reader. */
-  takeChange(): ServicesModelChange | undefined;
-}
 
 /**
  * Model → ServicesState, kept. A change costs what its Services have; the result is what a fresh compiler would make, whatever came before.
