@@ -20,7 +20,8 @@ const ignore = { unknown: "ignore" } as const;
 export function decodeEndpointSlice(bytes: Uint8Array, stored: string): EndpointSlice | undefined {
   const source = `EndpointSlice ${stored.replace(".", "/")}`;
   const place = rootOf(parseJson(bytes, { source, maxLength: 4 << 20 }));
-  return detached(readEndpointSlice(place, new Notes("datastore")));
+  const read = readEndpointSlice(place, new Notes("datastore"));
+  return read && detached(read);
 }
 
 /** As `decodeEndpointSlice`. @throws JsonError. */

@@ -40,7 +40,8 @@ const ignore = { unknown: "ignore" } as const;
 export function decodeService(bytes: Uint8Array, stored: string): Service | undefined {
   const source = `Service ${stored.replace(".", "/")}`;
   const place = rootOf(parseJson(bytes, { source, maxLength: 2 << 20 }));
-  return detached(readService(place, new Notes("datastore")));
+  const read = readService(place, new Notes("datastore"));
+  return read && detached(read);
 }
 
 /** As `decodeService`. @throws JsonError. */
