@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { bareCluster } from "./bare.ts";
+import { bareCluster, elsewhere } from "./bare.ts";
 import { casesOf } from "./cases/all.ts";
+import type { Probe } from "./probe.ts";
 import { runCase, whole } from "./run.ts";
 import { throughServices } from "./services.ts";
 import { networkPolicy } from "./standard.ts";
@@ -25,6 +26,17 @@ test("a policy that rejects is told from one that drops", async () => {
     await rejecting.close();
   }
 }, 120_000);
+
+test("the own node is the own node by any address that it has, known or not; another node is not", async () => {
+  const closed = networkPolicy("x", { podSelector: {}, policyTypes: ["Ingress", "Egress"] });
+  await cluster.apply([closed]);
+  const probes = ["x/a", "x/b", "x/c"].flatMap((from) =>
+    cluster.nodes.map((node) => ({ from, to: elsewhere(node), protocol: "TCP", port: 80, family: 4 }) as const),
+  );
+  const expected = ({ from, to }: Probe) => (to === elsewhere(cluster.nodeOf(from)) ? "refused" : "timed out");
+  expect(await cluster.probe(probes, expected)).toEqual(probes.map(expected));
+  await cluster.remove([closed]);
+}, 60_000);
 
 /** Every case here would be the same work twice: what Services add does not depend on the case. */
 test("a sample of the matrix through Service addresses", async () => {

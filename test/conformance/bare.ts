@@ -80,6 +80,9 @@ export function bareCluster(options: Partial<PolicyOptions> = {}): ConformanceCl
   };
 }
 
+/** A node by an address of its own that nobody has told the policy's compiler of. */
+export const elsewhere = (node: string): string => `${node}, by another address`;
+
 function placesOf(rig: BareCluster, pods: ReadonlyMap<string, PodObject>): Map<string, ProbePlace> {
   const places = new Map<string, ProbePlace>();
   for (const [name, { status }] of pods) {
@@ -87,8 +90,10 @@ function placesOf(rig: BareCluster, pods: ReadonlyMap<string, PodObject>): Map<s
     const [first] = addresses;
     if (first !== undefined) places.set(name, { netns: rig.owner(first).fd, addresses });
   }
-  for (const { name, number, netns } of rig.nodes)
+  for (const { name, number, netns } of rig.nodes) {
     places.set(name, { netns: netns.fd, addresses: plan.underlay(number) });
+    places.set(elsewhere(name), { netns: netns.fd, addresses: plan.furtherAddresses(number).slice(0, 1) });
+  }
   // Answers come from whom the Service stands for; sockets ask for the Service's address, in nobody's namespace.
   for (const name of pods.keys()) {
     places.set(serviceOf(name), { netns: rig.outside.fd, addresses: serviceAddresses(name) });
