@@ -14,6 +14,7 @@ import type { Dataplane } from "../dataplane.ts";
 import type { AgentOptions } from "../options.ts";
 import { BridgeFilter } from "./bridge-filter.ts";
 import { DecisionFile } from "./decision-file.ts";
+import { DecisionSweep } from "./decision-sweep.ts";
 import { heldPolicy } from "./held-policy.ts";
 import { Policy, type PolicyOptions } from "./policy.ts";
 import { PolicyNodes } from "./policy-nodes.ts";
@@ -37,6 +38,7 @@ export class NodePolicy extends Policy {
   readonly nodes: PolicyNodes;
   readonly tableOptions: TableOptions;
   readonly #decisions: DecisionFile;
+  readonly #sweep: DecisionSweep;
   readonly #recheck: Recheck | undefined;
   readonly #bridges: BridgeFilter | undefined;
 
@@ -44,6 +46,7 @@ export class NodePolicy extends Policy {
     const { nodeName: node, policyUnknown: unknown } = options;
     const boot = readFileSync(options.bootIdFile, "utf8").trim();
     const decisions = new DecisionFile(join(options.stateDir, "cache", "decisions.json"), boot, others.log);
+    const writeDown = () => decisions.changed(() => this.compiler.decisionNumbers.decisions);
     super({
       ...others,
       node,
@@ -60,8 +63,10 @@ export class NodePolicy extends Policy {
           } catch (error) {
             throw explained(nft, this.tableOptions, error);
           }
-          if (change === undefined || change.verdicts.size > 0)
-            decisions.changed(() => this.compiler.decisionNumbers.decisions);
+          if (change === undefined || change.verdicts.size > 0) {
+            writeDown();
+            this.#sweep.changed();
+          }
           this.#recheck?.changed();
         },
       },
@@ -75,6 +80,8 @@ export class NodePolicy extends Policy {
     const { clock, log } = others;
     if (options.policyEstablished === "recheck")
       this.#recheck = new Recheck({ conntrack: openConntrack(), state: () => this.state, ownAddresses, clock, log });
+    const numbers = () => this.compiler.decisionNumbers;
+    this.#sweep = new DecisionSweep({ openConntrack, numbers, onForgotten: writeDown, clock, log });
     this.nodes = new PolicyNodes({ node, ownAddresses, onNode: (name, of) => this.setNode(name, of) });
     this.nodes.ownAddressesChanged();
   }
@@ -85,6 +92,7 @@ export class NodePolicy extends Policy {
 
   override async stop(): Promise<void> {
     this.#recheck?.stop();
+    this.#sweep.stop();
     await super.stop();
     this.#decisions.flush();
   }

@@ -79,7 +79,7 @@ export class PolicyCompiler {
   }
 
   /** What every number means that a connection may bear, and how to forget those that none bears any more. */
-  get decisionNumbers(): Pick<DecisionNumbers, "decisions" | "forget"> {
+  get decisionNumbers(): Pick<DecisionNumbers, "decisions" | "unused" | "forget"> {
     return this.#numbers;
   }
 

@@ -28,6 +28,11 @@ export class DecisionNumbers {
     return this.#decisions;
   }
 
+  /** How many are out of use. */
+  get unused(): number {
+    return this.#decisions.size - this.#uses.size;
+  }
+
   inUse(number: DecisionNumber): boolean {
     return this.#uses.has(number);
   }
