@@ -27,7 +27,7 @@ test("the page has the numbers", () => {
   expect(rows.get(String(labels.cut.word))?.[0]).toContain("cut");
   expect(rows.get(String(labels.pool))?.[0]).toContain("pool");
   expect(rows.get(String(labels.epoch))?.[0]).toContain("epoch");
-  for (const mark of [marks.spoofed, marks.unknownPod, marks.unreadable, marks.cut, marks.changed])
+  for (const mark of [marks.spoofed, marks.unknownPod, marks.unreadable, marks.cut])
     expect(rows.has(`0x${mark.toString(16)}`)).toBe(true);
 });
 

@@ -48,7 +48,7 @@ export const marks = {
   unreadable: 0x8000_0003,
   /** Of a connection whose label says cut. */
   cut: 0x8000_0004,
-  /** Policy changed while the packet was being judged. */
+  /** No rule sets it any more: what meets a change of policy is judged once more. An agent of before may still report it. */
   changed: 0x8000_0005,
 } as const;
 

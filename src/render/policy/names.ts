@@ -39,8 +39,8 @@ export type Path = "forward" | "input";
 export const sentChain = (family: Family, path: Path): string => `${path}${family}_sent`;
 export const receivedChain = (family: Family): string => `forward${family}_received`;
 export const bothChain = (family: Family): string => `forward${family}_both`;
-/** Behind all judgement: accepts what was judged in one epoch. */
-export const settledChain = "settled";
+/** Where all is judged once more, when policy changed meanwhile. */
+export const againChain = (family: Family, path: Path): string => `${path}${family}_again`;
 /** Judges the end that is an endpoint; returns when it allows. */
 export const dispatchChain = (direction: Direction, family: Family, path: Path): string =>
   path === "forward" ? `${direction}${family}` : `${direction}${family}_input`;
@@ -48,5 +48,4 @@ export const evaluationChain = (direction: Direction, family: Family, peer: Peer
   `${direction}${family}_${peer}`;
 export const familyChain = (family: Family, path: Path): string => `${path}${family}`;
 /** These end in a drop. */
-export const denyChain = (reason: Direction | "spoofed" | "unknown" | "unreadable" | "cut" | "changed"): string =>
-  `deny_${reason}`;
+export const denyChain = (reason: Direction | "spoofed" | "unknown" | "unreadable" | "cut"): string => `deny_${reason}`;

@@ -5,6 +5,7 @@ import { ctState, ctStatus, type NftExpression } from "../../objects/nft-express
 import { labels, logGroup, marks, priorities } from "../hooks.ts";
 import { type ChainOfRules, chainOf, dispatch, evaluation, type RuleLine, rowOf } from "./evaluation.ts";
 import {
+  againChain,
   bothChain,
   denyChain,
   dispatchChain,
@@ -13,7 +14,6 @@ import {
   receivedChain,
   sentChain,
   setNames,
-  settledChain,
   unknownClass,
 } from "./names.ts";
 import type { PolicyOptions } from "./options.ts";
@@ -63,7 +63,6 @@ export function policyProgram(options: PolicyOptions): ChainOfRules[] {
     base("policy", "forward", options),
     base("policy_node", "input", options),
     ...paths,
-    settled(),
     ...evaluations,
     ...denials(options),
   ];
@@ -125,7 +124,7 @@ const neighbours: readonly RuleLine[] = [
 /**
  * nf_tables changes all that is in a transaction at once, but a packet makes many lookups: some before, some behind, and what comes of that
  * may be what neither policy says. So whoever is judged notes the epoch in the connection's label first (`dispatch`), and looks at the end
- * whether it still is. Who is judged at neither end was not so in one epoch, or at least the source was looked at on both sides of the
+ * whether it still is; if not, all is judged once more. Who is judged at neither end was not so in one epoch, or at least the source was looked at on both sides of the
  * destination: what has changed in between shows.
  */
 function familyPaths(family: Family, options: PolicyOptions): ChainOfRules[] {
@@ -156,7 +155,11 @@ function familyPaths(family: Family, options: PolicyOptions): ChainOfRules[] {
     accept,
   ];
   const first = family === 6 ? neighbours : [];
-  const settle: RuleLine = ["was it one epoch?", go("goto", settledChain)];
+  const again = (path: Path) => go("goto", againChain(family, path));
+  const settle = (path: Path): RuleLine[] => [
+    ["in one epoch", { type: "ct", key: "label", to: 0 }, lookup(setNames.epoch, labels.epoch, 0), accept],
+    ["policy changed meanwhile: once more", again(path)],
+  ];
   return [
     chainOf(familyChain(family, "forward"), `IPv${family} through this node`, [
       ...first,
@@ -164,24 +167,24 @@ function familyPaths(family: Family, options: PolicyOptions): ChainOfRules[] {
       ...unknown("source"),
       ["the destination is judged", ...judged("ingress", go("goto", receivedChain(family)))],
       ...unknown("destination"),
-      ["the source is judged now", ...judged("egress", go("goto", denyChain("changed")))],
+      ["the source is judged now", ...judged("egress", again("forward"))],
     ]),
     chainOf(sentChain(family, "forward"), `IPv${family} through this node, of a judged source`, [
       itself,
       ["source", judge("egress", "forward")],
       ["the destination is judged, too", ...judged("ingress", go("goto", bothChain(family)))],
       ...unknown("destination"),
-      settle,
+      ...settle("forward"),
     ]),
     chainOf(bothChain(family), `IPv${family} through this node, judged at both ends`, [
       ["destination", judge("ingress", "forward")],
-      settle,
+      ...settle("forward"),
     ]),
     chainOf(receivedChain(family), `IPv${family} through this node, to a judged destination`, [
       itself,
       ["destination", judge("ingress", "forward")],
-      ["the source is judged now", ...judged("egress", go("goto", denyChain("changed")))],
-      settle,
+      ["the source is judged now", ...judged("egress", again("forward"))],
+      ...settle("forward"),
     ]),
     chainOf(familyChain(family, "input"), `IPv${family} to this node`, [
       ...first,
@@ -190,18 +193,19 @@ function familyPaths(family: Family, options: PolicyOptions): ChainOfRules[] {
     ]),
     chainOf(sentChain(family, "input"), `IPv${family} to this node, of a judged source`, [
       ["source", judge("egress", "input")],
-      settle,
+      ...settle("input"),
+    ]),
+    chainOf(againChain(family, "forward"), `IPv${family} through this node, when policy changed`, [
+      ["the source is judged", ...judged("egress", judge("egress", "forward"))],
+      ...unknown("source"),
+      ["the destination is judged", ...judged("ingress", judge("ingress", "forward"))],
+      ...unknown("destination"),
+    ]),
+    chainOf(againChain(family, "input"), `IPv${family} to this node, when policy changed`, [
+      ["the source is judged", ...judged("egress", judge("egress", "input"))],
+      ...unknown("source"),
     ]),
   ];
-}
-
-/** What no connection is made of, invalid or untracked, has no label to compare. */
-function settled(): ChainOfRules {
-  const label: NftExpression = { type: "ct", key: "label", to: 0 };
-  return chainOf(settledChain, "judged and allowed", [
-    ["in one epoch", label, lookup(setNames.epoch, labels.epoch, 0), accept],
-    ["policy changed meanwhile", label, go("goto", denyChain("changed"))],
-  ]);
 }
 
 /**
@@ -285,7 +289,6 @@ function denials(options: PolicyOptions): ChainOfRules[] {
           chain("unknown", "a pod that policy does not know", rejects, ["mark", ...mark(marks.unknownPod)]),
         ]),
     chain("unreadable", "no transport header, or no decision", false, ["mark", ...mark(marks.unreadable)]),
-    chain("changed", "policy changed meanwhile", false, ["mark", ...mark(marks.changed)]),
     ...(options.established === "recheck"
       ? [chain("cut", "a connection that would no longer be allowed", rejects, ["mark", ...mark(marks.cut)])]
       : []),

@@ -15,6 +15,7 @@ export const serviceSets = {
   admitted: "admitted",
   dice: "dice",
   affine: "affine",
+  ways: "ways",
 } as const;
 
 /** Who asks. "node": this machine itself, from the output hook. */

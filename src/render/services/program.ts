@@ -96,7 +96,14 @@ const poolRegister: NftRegister = labelRegister + labels.pool;
 const loadPool: NftExpression = { type: "ct", key: "label", to: labelRegister };
 /** Key of a frontend: an address of up to four words, protocol, port. */
 const keyRegister: NftRegister = 8;
+const wayRegister: NftRegister = 15;
 const words: Readonly<Record<Family, number>> = { 4: 1, 6: 4 };
+
+/** Where a map of pools leads. */
+const follow = (map: string): NftExpression[] => [
+  lookup(map, poolRegister, wayRegister - 1),
+  lookup(serviceSets.ways, wayRegister, "verdict"),
+];
 
 /**
  * `frontends` and `node_ports` give nothing, the pool of the inside, and that of the outside: nft (1.0.6) dies of an assertion when it lists
@@ -112,7 +119,7 @@ function takePool(asker: Asker, set: string, key: readonly NftExpression[], keyA
     { type: "immediate", to: other, value: zeroData(4) },
     { type: "ct.set", key: "label", from: labelRegister },
     ...(asker === "pod" ? [] : markOwn),
-    lookup(serviceSets.pools, poolRegister, "verdict"),
+    ...follow(serviceSets.pools),
   ];
 }
 
@@ -170,7 +177,7 @@ const guarded = (family: Family): ChainOfRules =>
       loadPool,
       loadAddress(family, "source", poolRegister + 1),
       lookupIn(serviceSets.sourceRanges[family], poolRegister),
-      lookup(serviceSets.admitted, poolRegister, "verdict"),
+      ...follow(serviceSets.admitted),
     ],
     ["in none", go("goto", dropChain)],
   ]);
@@ -208,14 +215,14 @@ const affine = (family: Family): ChainOfRules => {
       ...whereTo(family),
       { type: "dynset", set: affinity, op: "delete", key: poolRegister, data: keyRegister },
     ],
-    ["another", loadPool, lookup(serviceSets.dice, poolRegister, "verdict")],
+    ["another", loadPool, ...follow(serviceSets.dice)],
   ]);
 };
 
 const remember: RuleLine = [
   "a client keeps its endpoint",
   loadPool,
-  lookup(serviceSets.affine, poolRegister, "verdict"),
+  ...follow(serviceSets.affine),
 ];
 
 /** Each new connection begins the time anew. */

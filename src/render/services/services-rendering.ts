@@ -11,16 +11,16 @@ import type {
 } from "../../model/services-state.ts";
 import { elementKey, type NftElement, type NftTableContent } from "../../objects/nft.ts";
 import { addressData, byteData, concatenated, hostData, type NftData, portData } from "../../objects/nft-data.ts";
-import type { NftVerdict } from "../../objects/nft-expression.ts";
 import { twillTable } from "../masquerade.ts";
 import { type SetChange, SetChanges } from "../set-change.ts";
 import { dieFor, largestPool } from "./dice.ts";
-import { affineChain, dieChain, dropChain, guardedChain, refuseChain, rememberChain, serviceSets } from "./names.ts";
+import { affineChain, dieChain, dropChain, guardedChain, refuseChain, serviceSets } from "./names.ts";
 import { PoolNumbers } from "./pool-numbers.ts";
 import { PoolSlots } from "./pool-slots.ts";
 import { type ServicesOptions, servicesProgram } from "./program.ts";
 import { servicesSets, sized } from "./sets.ts";
 import { rangeElements } from "./source-ranges.ts";
+import { wayElements, wayTo, wayToRemember } from "./ways.ts";
 
 /** What is not in the state, for it is of the machine or of a setting. */
 export interface RenderingOptions extends Pick<ServicesOptions, "clusterNetworks"> {
@@ -63,6 +63,7 @@ export class ServicesRendering {
         own.map((address) => ({ key: addressData(address) })),
       );
     }
+    elements.set(serviceSets.ways, wayElements(this.#seconds));
     const program = servicesProgram({
       clusterNetworks: this.#options.clusterNetworks,
       affinitySeconds: this.#seconds,
@@ -198,33 +199,27 @@ interface RenderedPool {
   readonly elements: Map<string, { readonly set: string; readonly key: string }>;
 }
 
-const goto = (chain: string): NftVerdict => ({ verdict: "goto", chain });
+/** Nothing, and the number of the chain (program.ts). */
+const way = (number: number): NftData => concatenated(hostData(0), hostData(number));
 
 /** The stages of a pool: in range, as before, a die; those that it has not are passed over. */
 function poolElements(number: number, { pool, slots }: RenderedPool): (readonly [string, NftElement])[] {
   const { family, affinitySeconds, sourceRanges, empty } = pool;
   const key = hostData(number);
-  const none = slots.size === 0;
-  const die = none ? goto(empty === "drop" ? dropChain : refuseChain) : goto(dieChain(family, dieFor(slots.size)));
-  const isAffine = affinitySeconds !== undefined && !none;
-  const drawn = isAffine ? goto(affineChain(family)) : die;
-  const guarded = sourceRanges !== undefined;
-  return [
-    [serviceSets.pools, { key, data: guarded ? goto(guardedChain(family)) : drawn }],
-    ...(guarded ? [[serviceSets.admitted, { key, data: drawn }] as const] : []),
-    ...((sourceRanges ?? []).length === 0
-      ? []
-      : rangeElements(number, sourceRanges ?? []).map(
-          (element) => [serviceSets.sourceRanges[family], element] as const,
-        )),
-    ...(isAffine
-      ? [
-          [serviceSets.dice, { key, data: die }] as const,
-          [
-            serviceSets.affine,
-            { key, data: { verdict: "jump", chain: rememberChain(family, affinitySeconds) } },
-          ] as const,
-        ]
-      : []),
-  ];
+  const nobody = wayTo(empty === "drop" ? dropChain : refuseChain);
+  const die = slots.size === 0 ? nobody : wayTo(dieChain(family, dieFor(slots.size)));
+  const isAffine = affinitySeconds !== undefined && slots.size > 0;
+  const drawn = isAffine ? wayTo(affineChain(family)) : die;
+  const elements: (readonly [string, NftElement])[] = [];
+  if (sourceRanges === undefined) elements.push([serviceSets.pools, { key, data: way(drawn) }]);
+  else {
+    elements.push([serviceSets.pools, { key, data: way(wayTo(guardedChain(family))) }]);
+    elements.push([serviceSets.admitted, { key, data: way(drawn) }]);
+    for (const each of rangeElements(number, sourceRanges)) elements.push([serviceSets.sourceRanges[family], each]);
+  }
+  if (isAffine) {
+    elements.push([serviceSets.dice, { key, data: way(die) }]);
+    elements.push([serviceSets.affine, { key, data: way(wayToRemember(family, affinitySeconds)) }]);
+  }
+  return elements;
 }

@@ -15,8 +15,9 @@ const define = (
   rest: Partial<NftSet> & { readonly comment: string },
 ): NftSet => ({ ...twillTable, name, key, keyLength, ...rest });
 
-const verdicts = (name: string, comment: string): NftSet =>
-  define(name, ["mark"], 4, { data: { type: "verdict" }, comment });
+/** Nothing, and the number of a chain. */
+const way: NftMapData = { type: "concatenation", fields: ["mark", "mark"], length: 8 };
+const waysOf = (name: string, comment: string): NftSet => define(name, ["mark"], 4, { data: way, comment });
 
 /** Clients that are remembered; one more takes no other's place, but is not remembered. */
 const clients = 262_144;
@@ -60,10 +61,11 @@ export const servicesSets: readonly NftSet[] = [
       }),
     ];
   }),
-  verdicts(serviceSets.pools, "pool: what becomes of a connection"),
-  verdicts(serviceSets.admitted, "guarded pool: what becomes of a client that is in range"),
-  verdicts(serviceSets.dice, "pool with affinity: how an endpoint is drawn"),
-  verdicts(serviceSets.affine, "pool with affinity: for how long"),
+  waysOf(serviceSets.pools, "pool: what becomes of a connection"),
+  waysOf(serviceSets.admitted, "guarded pool: what becomes of a client that is in range"),
+  waysOf(serviceSets.dice, "pool with affinity: how an endpoint is drawn"),
+  waysOf(serviceSets.affine, "pool with affinity: for how long"),
+  define(serviceSets.ways, ["mark"], 4, { data: { type: "verdict" }, comment: "number: chain" }),
 ];
 
 /** With room: the set is made anew when it is full. Not for ranges, nor what rules fill. */
