@@ -15,8 +15,12 @@ export const serviceSets = {
   admitted: "admitted",
   dice: "dice",
   affine: "affine",
-  ways: "ways",
+  /** By the map of pools that they are the second step of. */
+  ways: { pools: "ways", admitted: "ways_admitted", dice: "ways_drawn", affine: "ways_remembered" },
 } as const;
+
+/** Maps of pools: what is done first, then if the client is in range, then if it had no endpoint; and behind the choice. */
+export type Stage = keyof typeof serviceSets.ways;
 
 /** Who asks. "node": this machine itself, from the output hook. */
 export type Asker = "pod" | "node" | "outside";

@@ -26,6 +26,7 @@ import {
   guardedChain,
   refuseChain,
   rememberChain,
+  type Stage,
   serviceSets,
 } from "./names.ts";
 
@@ -100,9 +101,9 @@ const wayRegister: NftRegister = 15;
 const words: Readonly<Record<Family, number>> = { 4: 1, 6: 4 };
 
 /** Where a map of pools leads. */
-const follow = (map: string): NftExpression[] => [
-  lookup(map, poolRegister, wayRegister - 1),
-  lookup(serviceSets.ways, wayRegister, "verdict"),
+const follow = (stage: Stage): NftExpression[] => [
+  lookup(serviceSets[stage], poolRegister, wayRegister - 1),
+  lookup(serviceSets.ways[stage], wayRegister, "verdict"),
 ];
 
 /**
@@ -119,7 +120,7 @@ function takePool(asker: Asker, set: string, key: readonly NftExpression[], keyA
     { type: "immediate", to: other, value: zeroData(4) },
     { type: "ct.set", key: "label", from: labelRegister },
     ...(asker === "pod" ? [] : markOwn),
-    ...follow(serviceSets.pools),
+    ...follow("pools"),
   ];
 }
 
@@ -177,7 +178,7 @@ const guarded = (family: Family): ChainOfRules =>
       loadPool,
       loadAddress(family, "source", poolRegister + 1),
       lookupIn(serviceSets.sourceRanges[family], poolRegister),
-      ...follow(serviceSets.admitted),
+      ...follow("admitted"),
     ],
     ["in none", go("goto", dropChain)],
   ]);
@@ -215,15 +216,11 @@ const affine = (family: Family): ChainOfRules => {
       ...whereTo(family),
       { type: "dynset", set: affinity, op: "delete", key: poolRegister, data: keyRegister },
     ],
-    ["another", loadPool, ...follow(serviceSets.dice)],
+    ["another", loadPool, ...follow("dice")],
   ]);
 };
 
-const remember: RuleLine = [
-  "a client keeps its endpoint",
-  loadPool,
-  ...follow(serviceSets.affine),
-];
+const remember: RuleLine = ["a client keeps its endpoint", loadPool, ...follow("affine")];
 
 /** Each new connection begins the time anew. */
 const remembered = (family: Family, seconds: number): ChainOfRules =>

@@ -55,7 +55,7 @@ export class ServicesRendering {
       ...state,
       clusterAddresses: new Map([...state.clusterAddresses].map((address) => [address, true])),
     });
-    const elements = new Map(changes.map(({ set, put }) => [set, put]));
+    const elements = new Map<string, readonly NftElement[]>(changes.map(({ set, put }) => [set, put]));
     for (const family of [4, 6] as const) {
       const own = [...this.#options.nodeAddresses].filter((address) => familyOf(address) === family);
       elements.set(
@@ -63,7 +63,7 @@ export class ServicesRendering {
         own.map((address) => ({ key: addressData(address) })),
       );
     }
-    elements.set(serviceSets.ways, wayElements(this.#seconds));
+    for (const [set, ways] of wayElements(this.#seconds)) elements.set(set, ways);
     const program = servicesProgram({
       clusterNetworks: this.#options.clusterNetworks,
       affinitySeconds: this.#seconds,

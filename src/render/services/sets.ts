@@ -65,7 +65,9 @@ export const servicesSets: readonly NftSet[] = [
   waysOf(serviceSets.admitted, "guarded pool: what becomes of a client that is in range"),
   waysOf(serviceSets.dice, "pool with affinity: how an endpoint is drawn"),
   waysOf(serviceSets.affine, "pool with affinity: for how long"),
-  define(serviceSets.ways, ["mark"], 4, { data: { type: "verdict" }, comment: "number: chain" }),
+  ...Object.values(serviceSets.ways).map((name) =>
+    define(name, ["mark"], 4, { data: { type: "verdict" }, comment: "number: chain" }),
+  ),
 ];
 
 /** With room: the set is made anew when it is full. Not for ranges, nor what rules fill. */
