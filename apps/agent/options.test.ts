@@ -33,7 +33,7 @@ test("each wrong value names its flag", () => {
   expect(message(["--public-ip", "fd00::1"])).toBe('--public-ip: "fd00::1" is not an IPv4 address');
   expect(message(["--public-ipv6", "10.0.0.1"])).toBe('--public-ipv6: "10.0.0.1" is not an IPv6 address');
   expect(message(["--iface-regex", "("])).toContain('--iface-regex: "(" is not a regular expression');
-  expect(message(["--attachment", "ovs"])).toBe('--attachment: "ovs" is none of routed, bridge');
+  expect(message(["--attachment", "ovs"])).toBe('--attachment: "ovs" is none of routed, bridge, foreign');
   expect(message(["stray"])).toContain('"stray" is not a flag');
   expect(message([], { TWILL_HEALTHZ_PORT: "x" })).toContain("TWILL_HEALTHZ_PORT");
 });

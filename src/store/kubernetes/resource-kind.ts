@@ -29,7 +29,7 @@ export const inResource =
     new ResourceKind(resource, options, context);
 
 /** Between two looks for a resource that the server does not know; the later half is random. Milliseconds. */
-const lookEveryMs = 60_000;
+const lookEveryMs = 300_000;
 /** The revision of a list of a resource that the server does not know. */
 const unknownResource = asRevision("no-such-resource");
 
@@ -81,14 +81,28 @@ class ResourceKind implements KindStore {
     return Promise.reject(this.#readOnly());
   }
 
-  async *watch(from: Revision, signal: AbortSignal): AsyncGenerator<WatchEvent> {
+  /** A definition may be installed at any time, and nobody tells. */
+  async #untilKnown(signal: AbortSignal): Promise<void> {
     const { client, clock, random } = this.#context;
-    if (from === unknownResource) {
+    while (!signal.aborted) {
       await clock.sleep(lookEveryMs / 2 + random.below(lookEveryMs / 2), signal);
-      if (!signal.aborted) yield { type: "relist", reason: `the server may know ${this.#resource.plural} by now` };
+      try {
+        if (!signal.aborted) await client.currentVersion(this.#resource, this.#options.selection ?? {}, signal);
+        return;
+      } catch (error) {
+        if (!this.#isUnknown(error)) throw error;
+      }
+    }
+  }
+
+  async *watch(from: Revision, signal: AbortSignal): AsyncGenerator<WatchEvent> {
+    const { client } = this.#context;
+    const selection = this.#options.selection ?? {};
+    if (from === unknownResource) {
+      await this.#untilKnown(signal);
+      if (!signal.aborted) yield { type: "relist", reason: `the server knows ${this.#resource.plural} now` };
       return;
     }
-    const selection = this.#options.selection ?? {};
     for await (const event of follow<KubernetesObject>(client, this.#resource, selection, from, {
       ...this.#context,
       signal,
