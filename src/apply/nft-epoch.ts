@@ -9,7 +9,8 @@ export const epochSetOf = ({ sets }: WantedTable): WantedSet | undefined =>
   sets.values().find(({ role }) => role === "epoch");
 
 /** Whether packets could take one lookup from before the change and one from behind it, and come to what neither says. */
-export function needsEpoch(changes: readonly (ElementChanges & Pick<WantedSet, "role">)[]): boolean {
+export function needsEpoch(all: readonly (ElementChanges & Pick<WantedSet, "role">)[]): boolean {
+  const changes = all.filter(({ role }) => role !== "apart");
   const rowsOnly = changes.every(({ role, remove, add }) => role === "rows" || remove.length + add.length === 0);
   const removes = changes.some(({ remove }) => remove.length > 0);
   const adds = changes.some(({ add }) => add.length > 0);

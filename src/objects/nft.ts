@@ -161,8 +161,9 @@ export interface NftSetContent {
  * "epoch": a map of one number (`epochElements`), another with every such change. The table's rules take it first and look at the end whether
  * it still is.
  * "rows": its elements stand each for itself, so what only adds, or only removes, takes no new epoch.
+ * "apart": the rules that ask for the epoch do not ask for it.
  */
-export type NftSetRole = "epoch" | "rows";
+export type NftSetRole = "epoch" | "rows" | "apart";
 
 /** Key, of 32 bits, under which an epoch is found; the epoch is a key itself, and never this one nor 0. */
 export const epochKey = hostData(0xffff_ffff);
