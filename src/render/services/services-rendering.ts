@@ -74,7 +74,7 @@ export class ServicesRendering {
       rules: program.flatMap(({ rules }) => rules),
       sets: servicesSets.map((set) => {
         const all = elements.get(set.name) ?? [];
-        return { set: sized(set, all.length), elements: all };
+        return { set: sized(set, all.length), elements: all, role: "apart" };
       }),
     };
   }
