@@ -1,3 +1,4 @@
+import type { RefusedElement } from "../../src/apply/nft-refusal.ts";
 import { NftTableKeeper } from "../../src/apply/nft-table.ts";
 import { type ApplyReport, Reconciler } from "../../src/apply/reconciler.ts";
 import type { Clock } from "../../src/base/clock.ts";
@@ -160,6 +161,11 @@ export class Dataplane {
     this.#tableDirty = false;
     this.#tableFailure = undefined;
     this.#watchTable();
+  }
+
+  /** What of the table the kernel refused last, each element by itself. Some dozens of trials that take no effect. */
+  refusedElements(): readonly RefusedElement[] {
+    return this.#table.refusedElements();
   }
 
   /** The kernel stays as it is: pods go on talking without us. */

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeMissing, missingFeatures } from "../../../src/apply/nft-features.ts";
+import type { Address } from "../../../src/base/address.ts";
 import { isCode, TwillError } from "../../../src/base/errors.ts";
 import type { Problem } from "../../../src/base/problem.ts";
 import type { Conntrack } from "../../../src/kernel/conntrack.ts";
@@ -10,6 +11,7 @@ import { kernelSysctls } from "../../../src/kernel/sysctl.ts";
 import { twillTable } from "../../../src/render/masquerade.ts";
 import { policyFeatures } from "../../../src/render/policy/features.ts";
 import type { PolicyOptions as TableOptions } from "../../../src/render/policy/options.ts";
+import { closedInterfaces } from "../../../src/render/policy/program.ts";
 import type { Dataplane } from "../dataplane.ts";
 import type { AgentOptions } from "../options.ts";
 import { BridgeFilter } from "./bridge-filter.ts";
@@ -18,6 +20,7 @@ import { DecisionSweep } from "./decision-sweep.ts";
 import { heldPolicy } from "./held-policy.ts";
 import { Policy, type PolicyOptions } from "./policy.ts";
 import { PolicyNodes } from "./policy-nodes.ts";
+import { Quarantine } from "./quarantine.ts";
 import { Recheck } from "./recheck.ts";
 
 export interface NodePolicyOptions
@@ -38,6 +41,7 @@ export class NodePolicy extends Policy {
   readonly nodes: PolicyNodes;
   readonly tableOptions: TableOptions;
   readonly #decisions: DecisionFile;
+  readonly #quarantine: Quarantine;
   readonly #sweep: DecisionSweep;
   readonly #recheck: Recheck | undefined;
   readonly #bridges: BridgeFilter | undefined;
@@ -59,7 +63,7 @@ export class NodePolicy extends Policy {
         write: (state, change) => {
           if (state !== undefined) this.#bridges?.filter();
           try {
-            dataplane()?.writePolicy(state, change);
+            this.#quarantine.write(state, change);
           } catch (error) {
             throw explained(nft, this.tableOptions, error);
           }
@@ -75,6 +79,12 @@ export class NodePolicy extends Policy {
     this.#bridges =
       options.attachment === "routed" ? undefined : new BridgeFilter(kernelSysctls(undefined, options.sysctlDir));
     this.tableOptions = tableOptions(options);
+    this.#quarantine = new Quarantine({
+      writer: dataplane,
+      cutsUnknown: closedInterfaces(this.tableOptions) !== undefined,
+      nameOf: (address) => this.#nameOf(address),
+      log: others.log,
+    });
     const ownAddresses = () =>
       rtnl.addresses().flatMap(({ address, scope }) => (scope === "universe" ? [address] : []));
     const { clock, log } = others;
@@ -87,7 +97,12 @@ export class NodePolicy extends Policy {
   }
 
   override get problems(): readonly Problem[] {
-    return [...super.problems, ...(this.#bridges?.problems ?? [])];
+    return [...super.problems, ...this.#quarantine.problems, ...(this.#bridges?.problems ?? [])];
+  }
+
+  #nameOf(address: Address): string {
+    for (const [name, addresses] of this.compiler.attached) if (addresses.includes(address)) return `pod ${name}`;
+    return address;
   }
 
   override async stop(): Promise<void> {
