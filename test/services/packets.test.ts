@@ -154,6 +154,17 @@ test("node ports answer on the node's address, for the outside and for pods, and
   }
 });
 
+test("node ports move to other addresses of the node", () => {
+  const ports = [{ name: "http", protocol: protocols.tcp, port: 80, nodePort: 30_080 }];
+  const web = service("web", vip, { ports });
+  services.put(web, slice(web, [endpoint(here1, "n1")]));
+  const [underlay, abroad] = [underlayOf(1, 4), a("203.0.113.1")];
+  expect(connects(outside, abroad, 30_080, [])).toBe(isRefused);
+  services.keeper.patch(services.rendering.moveNodePorts(new Set([abroad])));
+  expect(connects(outside, abroad, 30_080, [[here1, 8080]])).toMatchObject({ endpoint: here1 });
+  expect(connects(outside, underlay, 30_080, [])).toBe(isRefused);
+});
+
 test("Local without an endpoint here: the outside is dropped, pods are served", () => {
   const balanced = a("192.0.2.7");
   const web = service("web", vip, { loadBalancerAddresses: [balanced], externalPolicy: "local" });
@@ -277,4 +288,19 @@ test("a Service that is gone is translated no more, and nothing of it is left", 
     )
     .filter(([name = ""]) => !/^(node_addresses|ways)/.test(name));
   expect(left).toEqual([]);
+});
+
+test("a change is as many elements among 2,000 Services as among one, and nothing is listed", () => {
+  const web = service("web", vip);
+  services.put(web, slice(web, [endpoint(there1, "n2")]));
+  const grow = () => services.put(web, slice(web, [endpoint(there1, "n2"), endpoint(there2, "n2")]));
+  const alone = grow();
+  services.put(web, slice(web, [endpoint(there1, "n2")]));
+  for (let number = 0; number < 2000; number++) {
+    const other = service(`s${number}`, a(`10.97.${number >> 8}.${number & 255}`));
+    services.model.put(other, slice(other, [endpoint(there1, "n2")]));
+  }
+  services.compiler.change({ services: new Set(services.model.services.keys()), endpoints: new Set() });
+  services.apply();
+  expect(grow()).toEqual(alone);
 });

@@ -121,6 +121,10 @@ test("Local: for whom it is said", () => {
     outside: "4 shop/web:http/6 local" as PoolName,
   });
   expect(hosts(compiler, "local")).toEqual([2]);
+  const unready = endpoint(5, { ready: false, serving: false });
+  expect(hosts(compiled([web], [slice(web, [endpoint(2), unready])]), "local")).toEqual([2]);
+  const leaving = endpoint(6, { ready: false, terminating: true });
+  expect(hosts(compiled([web], [slice(web, [unready, leaving])]), "local")).toEqual([6]);
   const inner = compiled([service("web", { internalPolicy: "local" })], [slice(web, [endpoint(3, { node: "n2" })])]);
   expect([...inner.state.pools.values()].map(({ backends, empty }) => [backends.length, empty])).toEqual([
     [0, "drop"],

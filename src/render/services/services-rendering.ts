@@ -24,7 +24,7 @@ import { wayElements, wayTo, wayToRemember } from "./ways.ts";
 
 /** What is not in the state, for it is of the machine or of a setting. */
 export interface RenderingOptions extends Pick<ServicesOptions, "clusterNetworks"> {
-  /** Addresses of this node on which node ports are. */
+  /** Addresses of this node on which node ports are, to begin with. */
   readonly nodeAddresses: ReadonlySet<Address>;
 }
 
@@ -34,6 +34,7 @@ export type Patch = readonly SetChange[] | undefined;
 /** ServicesState as table content, and its changes as changes of elements. Keeps where endpoints stand in their pools. */
 export class ServicesRendering {
   readonly #options: RenderingOptions;
+  #nodeAddresses: ReadonlySet<Address>;
   readonly #numbers = new PoolNumbers();
   readonly #pools = new Map<PoolName, RenderedPool>();
   /** How many pools an endpoint of this node is in. */
@@ -43,6 +44,7 @@ export class ServicesRendering {
 
   constructor(options: RenderingOptions) {
     this.#options = options;
+    this.#nodeAddresses = options.nodeAddresses;
   }
 
   /** Everything that Services put into table `inet twill`. */
@@ -57,7 +59,7 @@ export class ServicesRendering {
     });
     const elements = new Map<string, readonly NftElement[]>(changes.map(({ set, put }) => [set, put]));
     for (const family of [4, 6] as const) {
-      const own = [...this.#options.nodeAddresses].filter((address) => familyOf(address) === family);
+      const own = [...this.#nodeAddresses].filter((address) => familyOf(address) === family);
       elements.set(
         serviceSets.nodeAddresses[family],
         own.map((address) => ({ key: addressData(address) })),
@@ -85,6 +87,19 @@ export class ServicesRendering {
       if (pool?.affinitySeconds !== undefined && !this.#seconds.has(pool.affinitySeconds)) return undefined;
     }
     return this.#changes(change);
+  }
+
+  /** Node ports are on these addresses from now on. */
+  moveNodePorts(addresses: ReadonlySet<Address>): readonly SetChange[] {
+    const changes = new SetChanges();
+    for (const address of this.#nodeAddresses) {
+      if (!addresses.has(address)) changes.remove(serviceSets.nodeAddresses[familyOf(address)], addressData(address));
+    }
+    for (const address of addresses) {
+      changes.put(serviceSets.nodeAddresses[familyOf(address)], { key: addressData(address) });
+    }
+    this.#nodeAddresses = addresses;
+    return changes.all();
   }
 
   /** Of connections' labels. */
