@@ -67,6 +67,13 @@ export interface Backend {
   readonly local: boolean;
 }
 
+/** What a load balancer that asks `Service.healthCheckPort` of this node is told. */
+export interface HealthCheck {
+  readonly service: ServiceName;
+  /** Ready endpoints of this node. */
+  readonly localEndpoints: number;
+}
+
 /** For `twill service show`: an endpoint of a Service, and why it is used on this node or not. */
 export interface EndpointAccount {
   readonly address: Address;

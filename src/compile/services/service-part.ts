@@ -15,6 +15,7 @@ import {
   type Frontend,
   type FrontendKey,
   frontendKey,
+  type HealthCheck,
   type NodePortKey,
   nodePortKey,
   type Pool,
@@ -28,6 +29,8 @@ export interface ServicePart {
   readonly nodePorts: ReadonlyMap<NodePortKey, Frontend>;
   readonly pools: ReadonlyMap<PoolName, Pool>;
   readonly clusterAddresses: readonly Address[];
+  /** Of a Service that load balancers ask for, by port. */
+  readonly healthChecks: ReadonlyMap<number, HealthCheck>;
 }
 
 export function compileService(service: Service, slices: readonly EndpointSlice[], node: ServicesNode): ServicePart {
@@ -110,6 +113,8 @@ class PartBuilder {
   readonly #frontends = new Map<FrontendKey, Frontend>();
   readonly #nodePorts = new Map<NodePortKey, Frontend>();
   readonly #pools = new Map<PoolName, Pool>();
+  /** Addresses of ready endpoints of this node: a pod with several ports counts once. */
+  readonly #ready = new Set<Address>();
 
   constructor(service: Service, node: ServicesNode) {
     this.#service = service;
@@ -118,14 +123,23 @@ class PartBuilder {
   }
 
   get part(): ServicePart {
-    const { clusterAddresses } = this.#service;
-    return { frontends: this.#frontends, nodePorts: this.#nodePorts, pools: this.#pools, clusterAddresses };
+    const { clusterAddresses, healthCheckPort } = this.#service;
+    const check = { service: this.#name, localEndpoints: this.#ready.size };
+    const healthChecks = new Map(healthCheckPort === undefined ? [] : [[healthCheckPort, check] as const]);
+    return {
+      frontends: this.#frontends,
+      nodePorts: this.#nodePorts,
+      pools: this.#pools,
+      clusterAddresses,
+      healthChecks,
+    };
   }
 
   addPort(family: Family, port: ServicePort, candidates: readonly Candidate[]): void {
     const { clusterAddresses, externalAddresses, loadBalancerAddresses, sourceRanges } = this.#service;
     const { internalPolicy, externalPolicy } = this.#service;
     const choice = chooseEndpoints(candidates, this.#node);
+    for (const { ready, address } of choice.local) if (ready) this.#ready.add(address);
     const pool = (scope: TrafficScope, guarded = false): PoolName =>
       this.#pool(family, port, scope, choice, guarded ? sourceRanges : undefined);
     const put = (addresses: readonly Address[], inside: () => PoolName, outside: () => PoolName): void => {

@@ -132,6 +132,15 @@ test("Local: for whom it is said", () => {
   ]);
 });
 
+test("a load balancer is told how many ready endpoints this node has", () => {
+  const web = service("web", { externalPolicy: "local", healthCheckPort: 31_000 });
+  const ending = endpoint(4, { ready: false, terminating: true });
+  const of = (...endpoints: readonly SliceEndpoint[]) =>
+    compiled([web], [slice(web, endpoints)]).healthChecks.get(31_000);
+  expect(of(endpoint(2), endpoint(3, { node: "n2" }))).toEqual({ service: "shop/web", localEndpoints: 1 });
+  expect(of(ending)).toEqual({ service: "shop/web", localEndpoints: 0 });
+});
+
 test("of two Services that claim an address or a node port, the first by name has it, and the other is told", () => {
   const [one, two] = [service("one"), service("two")];
   const compiler = compiled([two, one], []);

@@ -6,6 +6,7 @@ import type {
   EndpointAccount,
   Frontend,
   FrontendKey,
+  HealthCheck,
   NodePortKey,
   Pool,
   PoolName,
@@ -26,6 +27,7 @@ export class ServicesCompiler {
   readonly #nodePorts = new Merged<NodePortKey, Frontend>();
   readonly #pools = new Merged<PoolName, Pool>();
   readonly #clusterAddresses = new Merged<Address, true>();
+  readonly #healthChecks = new Map<number, HealthCheck>();
 
   constructor(inputs: Pick<ServicesInputs, "model" | "slicesOf">, node: ServicesNode) {
     this.#inputs = inputs;
@@ -42,6 +44,11 @@ export class ServicesCompiler {
       pools: this.#pools.won,
       clusterAddresses: new Set(this.#clusterAddresses.won.keys()),
     };
+  }
+
+  /** By port; as live as the state. */
+  get healthChecks(): ReadonlyMap<number, HealthCheck> {
+    return this.#healthChecks;
   }
 
   change({ services, endpoints }: ServicesModelChange): ServicesChange {
@@ -93,6 +100,9 @@ export class ServicesCompiler {
     const addresses = (part: ServicePart | undefined) =>
       part && new Map(part.clusterAddresses.map((address) => [address, true as const]));
     this.#clusterAddresses.replace(name, addresses(before), addresses(after));
+    // The API server gives each port to one Service only.
+    for (const port of before?.healthChecks.keys() ?? []) this.#healthChecks.delete(port);
+    for (const [port, check] of after?.healthChecks ?? []) this.#healthChecks.set(port, check);
     if (after === undefined) this.#parts.delete(name);
     else this.#parts.set(name, after);
   }
