@@ -189,6 +189,7 @@ function decision(direction: Direction, key: number): NftExpression[] {
     { type: "immediate", to: labelRegister, value: zeroData(16) },
     lookup(setNames.decisions, key, word - 1),
     { type: "ct.set", key: "label", from: labelRegister },
-    lookup(setNames.verdicts, word, "verdict"),
+    lookup(setNames.verdicts, word, labelRegister),
+    lookup(setNames.actions, labelRegister + 1, "verdict"),
   ];
 }

@@ -11,6 +11,7 @@ export const setNames = {
   icmp: "icmp",
   decisions: "decisions",
   verdicts: "verdicts",
+  actions: "actions",
   epoch: "epoch",
 } as const;
 

@@ -5,7 +5,7 @@ import type { SetChange } from "../set-change.ts";
 import { hints, setNames } from "./names.ts";
 import { PolicyRendering } from "./policy-rendering.ts";
 import { policyTable } from "./policy-table.ts";
-import { contentHash, verdictElement } from "./rows.ts";
+import { actionElements, contentHash, verdictElement } from "./rows.ts";
 import { policySets, sized } from "./sets.ts";
 
 const options = { established: "keep", deny: "drop", podInterfaces: "twl" } as const;
@@ -43,6 +43,7 @@ test("without policies there are chains, and rows that stand for all others", ()
     icmp: 1,
     decisions: 0,
     verdicts: 0,
+    actions: 3,
     epoch: 2,
   });
 });
@@ -97,7 +98,8 @@ test("a decision's comment is one that nft prints and reads again, and bears its
   expect(comment).toMatch(/^deny ingress: GlobalNetworkPolicy a\?b\?\?+ #[0-9a-f]{16}$/);
   expect(comment.length).toBeLessThan(128);
   expect(comment).toEndWith(contentHash(decision));
-  expect(data).toEqual({ verdict: "goto", chain: "deny_ingress" });
+  const action = actionElements.find(({ key }) => data === `00000000${key}`);
+  expect(action?.data).toEqual({ verdict: "goto", chain: "deny_ingress" });
   expect(contentHash({ ...decision, log: true })).not.toBe(contentHash(decision));
 });
 

@@ -9,6 +9,7 @@ import { setNames } from "./names.ts";
 import type { PolicyOptions } from "./options.ts";
 import { policyProgram } from "./program.ts";
 import {
+  actionElements,
   addressElement,
   decisionElement,
   decisionElementKey,
@@ -128,6 +129,7 @@ export class PolicyRendering {
     const families: readonly Family[] = [4, 6];
     if (families.some((family) => set === setNames.addresses[family])) return [noAddress];
     if (families.some((family) => set === setNames.networks[family])) return [{ key: "", data: hostData(0) }];
+    if (set === setNames.actions) return [...actionElements];
     // Whoever applies it goes on from what the kernel holds.
     if (set === setNames.epoch) return [...epochElements(1)];
     const ports: readonly string[] = [setNames.ports, setNames.portRanges, setNames.icmp];

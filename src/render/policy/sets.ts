@@ -52,10 +52,11 @@ export const policySets: readonly NftSet[] = [
     comment: "port class, group, class, protocol: decision",
   }),
   define(setNames.verdicts, ["mark"], 4, {
-    data: { type: "verdict" },
+    data: second,
     counter: true,
-    comment: "decision: what to do, and how often it was done",
+    comment: "decision: number of its action, and how often it was taken",
   }),
+  define(setNames.actions, ["mark"], 4, { data: { type: "verdict" }, comment: "what to do; always the same" }),
   define(setNames.epoch, ["mark"], 4, { data: number, comment: "another number with every change of policy" }),
 ];
 
