@@ -32,6 +32,7 @@ import { NodeMemory } from "./node-file.ts";
 import { type AgentOptions, agentFlags, agentOptions } from "./options.ts";
 import { Peers } from "./peers.ts";
 import { Pods } from "./pods.ts";
+import { removeBridgeGuard } from "./policy/bridge-guard.ts";
 import { NodePolicy } from "./policy/node-policy.ts";
 import { routesOf, statusOf } from "./status.ts";
 
@@ -111,7 +112,8 @@ async function run(options: AgentOptions, log: RootLog, tail: LogTail): Promise<
           random: systemRandom,
           dataplane: () => parts.agent?.dataplane,
         });
-  if (policy !== undefined) observers.push(policy.nodes);
+  if (policy === undefined) removeBridgeGuard(nft, log);
+  else observers.push(policy.nodes);
   const pods = new Pods({
     options,
     kernel: openAttachKernel(undefined, options.sysctlDir),

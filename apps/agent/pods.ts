@@ -4,6 +4,7 @@ import type { Address } from "../../src/base/address.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import { TwillError } from "../../src/base/errors.ts";
 import type { Log } from "../../src/base/log.ts";
+import type { Mac } from "../../src/base/mac.ts";
 import { contains, type Prefix } from "../../src/base/prefix.ts";
 import type { Problem } from "../../src/base/problem.ts";
 import type { PodPlace } from "../../src/insight/node-view.ts";
@@ -21,7 +22,7 @@ import { Books } from "./cni-service/books.ts";
 import { CallQueue } from "./cni-service/call-queue.ts";
 import { CniService, type PodGate, type PodListener } from "./cni-service/cni-service.ts";
 import type { NotReady } from "./cni-service/context.ts";
-import { isEnforceable, type PodRecord } from "./cni-service/pod-record.ts";
+import { bridgedMac, isEnforceable, type PodRecord } from "./cni-service/pod-record.ts";
 import { Pods as PodTable } from "./cni-service/pods.ts";
 import { makeFolder } from "./files.ts";
 import { watchFolder } from "./folder-watch.ts";
@@ -48,7 +49,7 @@ export interface PodsOptions {
     /** What must be learned of a pod before it is added; undefined: nothing. */
     prepare(pod: PodRecord["pod"]): Promise<void> | undefined;
     /** A pod that was added by an agent before this one. */
-    restored(key: AttachmentKey, pod: PodRecord["pod"], addresses: readonly Address[]): void;
+    restored(key: AttachmentKey, pod: PodRecord["pod"], addresses: readonly Address[], bridged?: Mac): void;
   };
 }
 
@@ -105,12 +106,11 @@ export class Pods {
     });
     this.#calls = new CallQueue(this.#service, (call) => this.#prepare(call));
     this.#table.sweep();
-    for (const { plan, pod } of this.#table.records().filter(isEnforceable))
-      parts.policy?.restored(
-        plan.key,
-        pod,
-        plan.addresses.map(({ address }) => address),
-      );
+    for (const record of this.#table.records().filter(isEnforceable)) {
+      const { plan, pod } = record;
+      const addresses = plan.addresses.map(({ address }) => address);
+      parts.policy?.restored(plan.key, pod, addresses, bridgedMac(record));
+    }
     this.#service.drainPending();
     this.#stopWatching = this.#watchPending(pending);
     this.#timer = setInterval(() => this.#repair(), repairEveryMs);

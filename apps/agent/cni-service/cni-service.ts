@@ -3,6 +3,7 @@ import { deleteHostDevices } from "../../../src/attach/veth-pair.ts";
 import type { Address } from "../../../src/base/address.ts";
 import { describeError, TwillError } from "../../../src/base/errors.ts";
 import type { Log } from "../../../src/base/log.ts";
+import type { Mac } from "../../../src/base/mac.ts";
 import { CniError, cniCodes, formatError } from "../../../src/intent/cni/cni-error.ts";
 import {
   type AttachmentConfig,
@@ -24,7 +25,7 @@ import { attachmentOf } from "./attachments.ts";
 import type { Books } from "./books.ts";
 import type { CniContext } from "./context.ts";
 import { assignAddresses, podPlan } from "./pod-plan.ts";
-import { encodeRecord, isEnforceable, type PodRecord, recordOf } from "./pod-record.ts";
+import { bridgedMac, encodeRecord, isEnforceable, type PodRecord, recordOf } from "./pod-record.ts";
 import { attachedAccordingTo, checkResult, podResult } from "./pod-result.ts";
 
 export interface CniServiceOptions {
@@ -43,8 +44,11 @@ export interface CniServiceOptions {
 
 /** What must be so before a pod is handed out. */
 export interface PodGate {
-  /** When this returns, the pod's policy is in force. @throws TwillError; then the pod is not added. */
-  added(key: AttachmentKey, pod: PodRecord["pod"], addresses: readonly Address[]): void;
+  /**
+   * When this returns, the pod's policy is in force. @param bridged its MAC, when it is on a bridge.
+   * @throws TwillError; then the pod is not added.
+   */
+  added(key: AttachmentKey, pod: PodRecord["pod"], addresses: readonly Address[], bridged?: Mac): void;
   removed(key: AttachmentKey): void;
 }
 
@@ -160,7 +164,7 @@ export class CniService {
       };
       const addresses = record.plan.addresses.map(({ address }) => address);
       try {
-        if (isEnforceable(record)) this.#options.policy?.added(key, record.pod, addresses);
+        if (isEnforceable(record)) this.#options.policy?.added(key, record.pod, addresses, bridgedMac(record));
         if (sendMtu !== undefined) attachment.setMtu(key, netns, { device: plan.mtu, sends: sendMtu });
         assigned.book.confirm(key, encodeRecord(record));
       } catch (error) {

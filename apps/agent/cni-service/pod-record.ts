@@ -1,5 +1,6 @@
 import type { Attached, AttachPlan } from "../../../src/attach/attachment.ts";
 import { TwillError } from "../../../src/base/errors.ts";
+import type { Mac } from "../../../src/base/mac.ts";
 import type { PodPlace } from "../../../src/insight/node-view.ts";
 import type { AttachmentConfig } from "../../../src/intent/cni/config.ts";
 import type { PodArguments } from "../../../src/intent/cni/pod-arguments.ts";
@@ -30,6 +31,10 @@ export const placeOf = ({ pod, plan, attached, netns, attachment }: PodRecord): 
 
 /** What a macvlan pod sends leaves the node past all of the node's chains, by an address of another network. */
 export const isEnforceable = ({ attachment }: PodRecord): boolean => attachment.type !== "macvlan";
+
+/** Undefined: not on a bridge. */
+export const bridgedMac = ({ attachment, attached }: PodRecord): Mac | undefined =>
+  attachment.type === "bridge" ? attached.pod.mac : undefined;
 
 const version = 1;
 

@@ -3,18 +3,22 @@ import { join } from "node:path";
 import { describeMissing, missingFeatures } from "../../../src/apply/nft-features.ts";
 import type { Address } from "../../../src/base/address.ts";
 import { isCode, TwillError } from "../../../src/base/errors.ts";
+import type { Mac } from "../../../src/base/mac.ts";
 import type { Problem } from "../../../src/base/problem.ts";
 import type { Conntrack } from "../../../src/kernel/conntrack.ts";
 import type { Nft } from "../../../src/kernel/nft.ts";
 import type { Rtnl } from "../../../src/kernel/rtnl.ts";
 import { kernelSysctls } from "../../../src/kernel/sysctl.ts";
+import type { AttachmentKey } from "../../../src/model/attachment-key.ts";
 import { twillTable } from "../../../src/render/masquerade.ts";
 import { policyFeatures } from "../../../src/render/policy/features.ts";
 import type { PolicyOptions as TableOptions } from "../../../src/render/policy/options.ts";
 import { closedInterfaces } from "../../../src/render/policy/program.ts";
+import type { PodRecord } from "../cni-service/pod-record.ts";
 import type { Dataplane } from "../dataplane.ts";
 import type { AgentOptions } from "../options.ts";
 import { BridgeFilter } from "./bridge-filter.ts";
+import { BridgeGuard } from "./bridge-guard.ts";
 import { DecisionFile } from "./decision-file.ts";
 import { DecisionSweep } from "./decision-sweep.ts";
 import { heldPolicy } from "./held-policy.ts";
@@ -42,6 +46,7 @@ export class NodePolicy extends Policy {
   readonly tableOptions: TableOptions;
   readonly #decisions: DecisionFile;
   readonly #quarantine: Quarantine;
+  readonly #guard: BridgeGuard;
   readonly #sweep: DecisionSweep;
   readonly #recheck: Recheck | undefined;
   readonly #bridges: BridgeFilter | undefined;
@@ -50,6 +55,7 @@ export class NodePolicy extends Policy {
     const { nodeName: node, policyUnknown: unknown } = options;
     const boot = readFileSync(options.bootIdFile, "utf8").trim();
     const decisions = new DecisionFile(join(options.stateDir, "cache", "decisions.json"), boot, others.log);
+    const bridged = options.attachment === "bridge";
     const writeDown = () => decisions.changed(() => this.compiler.decisionNumbers.decisions);
     super({
       ...others,
@@ -62,11 +68,14 @@ export class NodePolicy extends Policy {
         },
         write: (state, change) => {
           if (state !== undefined) this.#bridges?.filter();
+          // Before the first policy is in force, and behind the last.
+          if (state !== undefined) this.#guard.enforce(bridged);
           try {
             this.#quarantine.write(state, change);
           } catch (error) {
             throw explained(nft, this.tableOptions, error);
           }
+          if (state === undefined) this.#guard.enforce(false);
           if (change === undefined || change.verdicts.size > 0) {
             writeDown();
             this.#sweep.changed();
@@ -79,6 +88,7 @@ export class NodePolicy extends Policy {
     this.#bridges =
       options.attachment === "routed" ? undefined : new BridgeFilter(kernelSysctls(undefined, options.sysctlDir));
     this.tableOptions = tableOptions(options);
+    this.#guard = new BridgeGuard({ nft, log: others.log, podInterfaces });
     this.#quarantine = new Quarantine({
       writer: dataplane,
       cutsUnknown: closedInterfaces(this.tableOptions) !== undefined,
@@ -97,7 +107,32 @@ export class NodePolicy extends Policy {
   }
 
   override get problems(): readonly Problem[] {
-    return [...super.problems, ...this.#quarantine.problems, ...(this.#bridges?.problems ?? [])];
+    return [
+      ...super.problems,
+      ...this.#quarantine.problems,
+      ...this.#guard.problems,
+      ...(this.#bridges?.problems ?? []),
+    ];
+  }
+
+  override added(key: AttachmentKey, pod: PodRecord["pod"], addresses: readonly Address[], bridged?: Mac): void {
+    try {
+      if (bridged !== undefined) this.#guard.put(key, bridged, addresses);
+      super.added(key, pod, addresses);
+    } catch (error) {
+      this.#guard.remove(key);
+      throw error;
+    }
+  }
+
+  override restored(key: AttachmentKey, pod: PodRecord["pod"], addresses: readonly Address[], bridged?: Mac): void {
+    if (bridged !== undefined) this.#guard.put(key, bridged, addresses);
+    super.restored(key, pod, addresses);
+  }
+
+  override removed(key: AttachmentKey): void {
+    this.#guard.remove(key);
+    super.removed(key);
   }
 
   #nameOf(address: Address): string {
@@ -108,6 +143,7 @@ export class NodePolicy extends Policy {
   override async stop(): Promise<void> {
     this.#recheck?.stop();
     this.#sweep.stop();
+    this.#guard.stop();
     await super.stop();
     this.#decisions.flush();
   }

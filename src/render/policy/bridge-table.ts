@@ -134,18 +134,31 @@ const rules: readonly (readonly [NftChain, string, ...NftExpression[]])[] = [
   [fromPod, "spoofed", { type: "counter" }, { type: "verdict", verdict: { verdict: "drop" } }],
 ];
 
+/** The rows of these pods, by set. */
+export function bridgeElements(
+  pods: readonly BridgePod[],
+): { readonly set: string; readonly elements: readonly NftElement[] }[] {
+  const own = (pod: BridgePod) => [interfaceData(pod.port), dataOf(macBytes(pod.mac))] as const;
+  const addressed = (family: 4 | 6): NftElement[] =>
+    pods.flatMap((pod) =>
+      pod.addresses
+        .filter((address) => familyOf(address) === family)
+        .map((address) => ({ key: concatenated(...own(pod), addressData(address)) })),
+    );
+  return [
+    { set: ports.name, elements: pods.map((pod) => ({ key: concatenated(...own(pod)) })) },
+    { set: addresses4.name, elements: addressed(4) },
+    { set: addresses6.name, elements: addressed(6) },
+  ];
+}
+
 /**
  * Anti-spoofing where pods share a bridge: by port, MAC and address together, for IP and ARP alike. In table `bridge twill`, for a packet
  * between two ports of a bridge has no routing to be checked by.
  * @param podInterfaces how names of the ports of our pods begin. A port that no pod names may send nothing.
  */
 export function bridgeTable(pods: readonly BridgePod[], podInterfaces: string): NftTableContent {
-  const addresses = (family: 4 | 6): NftElement[] =>
-    pods.flatMap((pod) =>
-      pod.addresses
-        .filter((address) => familyOf(address) === family)
-        .map((address) => ({ key: concatenated(interfaceData(pod.port), macData(pod.mac), addressData(address)) })),
-    );
+  const elements = new Map(bridgeElements(pods).map((each) => [each.set, each.elements]));
   return {
     table: { family: bridgeTableName.family, name: bridgeTableName.table },
     chains: [base, fromPod],
@@ -165,15 +178,6 @@ export function bridgeTable(pods: readonly BridgePod[], podInterfaces: string): 
         }),
       ),
     ],
-    sets: [
-      {
-        set: ports,
-        elements: pods.map((pod) => ({ key: concatenated(interfaceData(pod.port), macData(pod.mac)) })),
-      },
-      { set: addresses4, elements: addresses(4) },
-      { set: addresses6, elements: addresses(6) },
-    ],
+    sets: [ports, addresses4, addresses6].map((each) => ({ set: each, elements: elements.get(each.name) ?? [] })),
   };
 }
-
-const macData = (mac: Mac) => dataOf(macBytes(mac));
