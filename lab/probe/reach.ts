@@ -1,4 +1,5 @@
 import type { Address, Family } from "../../src/base/address.ts";
+import { systemRandom } from "../../src/base/random.ts";
 import { EAGAIN, ECONNREFUSED, EINPROGRESS, errnoText } from "../../src/kernel/errno.ts";
 import { closeFile } from "../../src/kernel/file.ts";
 import { inNetns } from "../../src/kernel/netns.ts";
@@ -45,11 +46,13 @@ export async function reach<To extends Endpoint>(
   const sightings: Sightings = new Map();
   const responders = [...new Set(pairs.map((pair) => responderAt(pair.to, pair.family)))];
   const attempts: Attempt[] = [];
+  // An echo's identifier is its connection: with those of a check before, it would pass as that one's, whatever policy says now.
+  const first = 1 + systemRandom.below(0x8000);
   try {
     for (const pair of pairs) {
       const responder = responderAt(pair.to, pair.family);
       for (const protocol of ["tcp", "udp", "icmp"] as const)
-        attempts.push(new Attempt(pair, protocol, responder, attempts.length + 1));
+        attempts.push(new Attempt(pair, protocol, responder, first + attempts.length));
     }
     const start = performance.now();
     let repeatAt = repeatAfter;
