@@ -80,7 +80,12 @@ test("one packet's way over both nodes: every device in order, in the story and 
   expect(read("icmp").length).toBeGreaterThan(0);
   expect(read("udp port 8472").length).toBeGreaterThan(0);
   const names = readFileSync(path, "latin1");
-  for (const name of ["node1 default/pod-a.node1 eth0", "node1 flannel.1", "node3 eth0", "node3 default/pod-b.node3 eth0"])
+  for (const name of [
+    "node1 default/pod-a.node1 eth0",
+    "node1 flannel.1",
+    "node3 eth0",
+    "node3 default/pod-b.node3 eth0",
+  ])
     expect(names).toContain(name);
 }, 120_000);
 
@@ -110,7 +115,10 @@ test("bounded in size; errors say what to do", async () => {
   expect(await fails("pod-a.node1 -- no such language")).toMatch(/compile filter no such language: .*syntax error/);
   expect(await fails("pod-a.node1 --to nobody")).toContain("there is no pod nobody");
   expect(await fails("pod-a.node1 -- greater 100")).toContain("leave out less, greater and len");
-  const bare = await patient.lab.attempt("node1", "T=$(command -v twill); PATH=/nonexistent $T capture pod-a.node1 -- tcp");
+  const bare = await patient.lab.attempt(
+    "node1",
+    "T=$(command -v twill); PATH=/nonexistent $T capture pod-a.node1 -- tcp",
+  );
   expect(bare.stderr).toContain("install tcpdump on this node");
 }, 120_000);
 
