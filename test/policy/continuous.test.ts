@@ -195,7 +195,7 @@ test(`${updates} updates of policies and labels: not one packet that neither sta
   for (const { sent, forbidden, lost } of outcomes) {
     expect(sent).toBeGreaterThan(100);
     expect({ seed, forbidden }).toEqual({ seed, forbidden: 0 });
-    // One that meets a change twice while it is judged is dropped (docs/design/policy.md): seen once in some 10,000 at 200 changes a second.
+    // One that meets a second change while it is judged again may be denied by the mixture: seen once in some 10,000 at 200 changes a second.
     expect({ seed, lost: Math.max(0, lost - 2) }).toEqual({ seed, lost: 0 });
   }
   expect((await lab.status("node1")).problems).toEqual([]);
