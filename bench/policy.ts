@@ -112,6 +112,8 @@ export async function benchPolicy({ programs, folder, scale, progress }: Bench):
     const share = ((processor() - used) / elapsed) * 1000;
     told("changes a second, sustained", (done / (elapsed / 1000)).toFixed(0));
     told("processor time for them, a second", `${share.toFixed(0)} ms`, share <= goals.processor);
+    // The agent tidies up when it has been quiet for five seconds.
+    await Bun.sleep(7_000);
     told("memory of its own afterwards", `${(node.memory() / 2 ** 20).toFixed(0)} MiB`);
   } finally {
     await node.stop();

@@ -155,7 +155,10 @@ export class Dataplane {
     this.#policy = state;
     const report = patches === undefined ? this.#table.apply(this.#wantedTable()) : this.#table.patch(patches);
     this.#count(report.writes);
-    if (patches !== undefined) return;
+    if (patches !== undefined) {
+      this.#tidy.afterMany();
+      return;
+    }
     this.#tidy.afterBurst(Math.max(this.#reconciler.peers, state?.addresses.size ?? 0));
     this.#policyIsKnown = true;
     this.#tableDirty = false;

@@ -2,6 +2,8 @@ import { gcAndSweep } from "bun:jsc";
 
 /** Where fewer peers are known there is nothing worth the trouble. */
 const manyPeers = 500;
+/** Small changes that leave as much behind as a burst. */
+const manyChanges = 1_000;
 /** Milliseconds: by then what was begun is done. */
 const quietAfter = 5_000;
 
@@ -12,11 +14,24 @@ const quietAfter = 5_000;
  */
 export class Tidy {
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #changes = 0;
 
   afterBurst(peers: number): void {
-    if (peers < manyPeers) return;
+    if (peers >= manyPeers) this.#whenQuiet();
+  }
+
+  /** One small change more: each by itself is not worth the trouble. */
+  afterMany(): void {
+    this.#changes++;
+    if (this.#changes >= manyChanges) this.#whenQuiet();
+  }
+
+  #whenQuiet(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(gcAndSweep, quietAfter);
+    this.#timer = setTimeout(() => {
+      this.#changes = 0;
+      gcAndSweep();
+    }, quietAfter);
     this.#timer.unref();
   }
 
