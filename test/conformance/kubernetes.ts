@@ -47,7 +47,7 @@ export async function kubernetesCluster(cluster: TestCluster): Promise<Conforman
     const prober = new Prober(places, allPods, servedPorts);
     return {
       name: "Kubernetes",
-      settles: 60_000,
+      settles: 90_000,
       nodes,
       nodeOf,
       isReached: (party) => party !== "outside",

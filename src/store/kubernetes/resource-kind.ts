@@ -29,7 +29,7 @@ export const inResource =
     new ResourceKind(resource, options, context);
 
 /** Between two looks for a resource that the server does not know; the later half is random. Milliseconds. */
-const lookEveryMs = 300_000;
+const lookEveryMs = 60_000;
 /** The revision of a list of a resource that the server does not know. */
 const unknownResource = asRevision("no-such-resource");
 
