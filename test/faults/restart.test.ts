@@ -79,6 +79,8 @@ test("an agent that is killed and started again loses no packet, and writes noth
   // And what is there to be seen would have been seen.
   const stop = await lab.listen("node1", "ip -o monitor label route");
   await lab.on("node1", "ip route add 198.18.9.0/24 dev eth0; ip route del 198.18.9.0/24");
+  // The monitor prints when it gets the processor.
+  await Bun.sleep(1_000);
   expect(writesSeen(await stop())).toHaveLength(2);
 }, 240_000);
 
