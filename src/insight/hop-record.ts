@@ -35,10 +35,20 @@ export class HopRecord {
   /** What nf_tables says at a hook. @throws Stopped for a drop. */
   hook(place: string, verdict: HookVerdict): HookVerdict {
     const { drops, by = "", table } = verdict;
-    if (drops === "yes" && table === "twill")
-      this.stop(place, `policy denies it: ${by}`, "twill explain, with the same two ends, names the policy's rule");
+    if (drops === "yes" && table === "twill") this.#ownDrop(place, by);
     if (drops === "yes") this.stop(place, by, "let this rule's owner accept the pods' network");
     if (drops === "perhaps") this.add({ place, text: `perhaps: ${by}`, verdict: "unsure" });
     return verdict;
+  }
+
+  /** By a rule, or because the packet is not what its pod may send (src/render/policy, chains deny_…). @throws Stopped. */
+  #ownDrop(place: string, by: string): never {
+    if (/ deny_(?:in|e)gress:/.test(by))
+      this.stop(place, `policy denies it: ${by}`, "twill explain, with the same two ends, names the policy's rule");
+    return this.stop(
+      place,
+      `Twill drops it: ${by}`,
+      "twill status says what is wrong; twill flows --denied, why it was dropped",
+    );
   }
 }

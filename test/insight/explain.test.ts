@@ -63,6 +63,10 @@ test("allowed and denied: the rule, the one that came close, the kernel's rows, 
   expect(row).toMatchObject({ direction: "ingress", decision: { verdict: "deny" }, differences: [] });
   expect(row?.packets ?? 0).toBeGreaterThan(0);
   expect(denied.sent?.answer).toContain("node1");
+  expect(denied.sent?.answer).toContain("policy denies it: inet twill deny_ingress");
+  expect(denied.sent?.remedy).toContain("twill explain");
+  // The rule that looks for forged sources asks for a route, which the state has: nothing is "perhaps".
+  expect(denied.sent?.request.map(({ verdict }) => verdict)).not.toContain("unsure");
 
   const allowed = await explain("node2", `${client2Name} ${web1Name}:http --send`);
   expect(allowed).toMatchObject({ status: 0, verdict: "allow", sent: { ok: true } });
